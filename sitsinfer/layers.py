@@ -1,0 +1,51 @@
+"""What a run puts out: layers, and the classes that a layer's values stand for."""
+
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+
+@dataclass(frozen=True)
+class ClassInfo:
+    """One class of a legend.
+
+    Attributes:
+        code: The value in the raster, 0 to 254.
+        name: What a person calls it.
+        color: Red, green and blue, 0 to 255.
+    """
+
+    code: int
+    name: str
+    color: tuple[int, int, int]
+
+    @classmethod
+    def from_dict(cls, entry: dict[str, Any]) -> Self:
+        """Read a class as JSON holds it."""
+        red, green, blue = entry["color"]
+        return cls(int(entry["code"]), str(entry["name"]), (int(red), int(green), int(blue)))
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One named output on the grid, as it is stored and published.
+
+    Attributes:
+        name: Its name in the store and in the log, such as ``classes``.
+        dtype: NumPy name of its data type.
+        nodata: Its value where nothing was observed.
+        bands: Band names; a layer is stored as (bands, H, W).
+        scale: What a stored value is multiplied by to get the quantity itself.
+        classes: The legend, for a layer of class codes; empty for any other.
+    """
+
+    name: str
+    dtype: str
+    nodata: float
+    bands: tuple[str, ...]
+    scale: float = 1.0
+    classes: tuple[ClassInfo, ...] = field(default=())
+
+    @property
+    def is_categorical(self) -> bool:
+        """Whether values are class codes, which may not be averaged."""
+        return bool(self.classes)
