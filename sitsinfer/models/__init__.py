@@ -1,0 +1,95 @@
+"""Published architectures, by name: torch and nothing geospatial.
+
+Adding one is a file here and one entry in :data:`ARCHITECTURES`. Importing this package does not import torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sitsinfer.errors import ModelError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+__all__ = ["ARCHITECTURES", "Architecture", "build"]
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """Where a model's class lives, and how the published code calls its options.
+
+    Attributes:
+        target: ``module:Class``, imported when the model is built.
+        ignored: Published options that choose what a call returns and not what the network is; here methods do.
+    """
+
+    target: str
+    ignored: frozenset[str] = frozenset()
+
+
+ARCHITECTURES: dict[str, Architecture] = {
+    "utae": Architecture("sitsinfer.models.utae:UTAE", frozenset({"encoder", "return_maps"})),
+    "ltae2d": Architecture("sitsinfer.models.ltae:LTAE2d", frozenset({"return_att"})),
+    "unet3d": Architecture("sitsinfer.models.unet3d:UNet3D"),
+    "fpn": Architecture("sitsinfer.models.fpn:FPNConvLSTM"),
+    "convlstm": Architecture("sitsinfer.models.convlstm:ConvLSTMSegmenter"),
+    "convgru": Architecture("sitsinfer.models.convgru:ConvGRUSegmenter"),
+    "recunet": Architecture("sitsinfer.models.recunet:RecUNet", frozenset({"encoder"})),
+}
+
+
+def build(architecture: str, hyperparameters: Mapping[str, Any]) -> nn.Module:
+    """Build a model with fresh weights.
+
+    Args:
+        architecture: A key of :data:`ARCHITECTURES`.
+        hyperparameters: Arguments of the model's constructor, by their published names.
+
+    Returns:
+        The model, in training mode, on the CPU.
+
+    Raises:
+        ModelError: If the architecture is unknown, or a hyper-parameter is unknown, missing or impossible.
+    """
+    entry = ARCHITECTURES.get(architecture)
+    if entry is None:
+        raise ModelError(f"Unknown architecture '{architecture}'. Choose one of {', '.join(sorted(ARCHITECTURES))}.")
+    options = {name: value for name, value in hyperparameters.items() if name not in entry.ignored}
+    constructor = _load(entry.target)
+    _check_names(architecture, constructor, options)
+    try:
+        return constructor(**options)
+    except ModelError:
+        raise
+    except (TypeError, ValueError) as error:
+        raise ModelError(f"Architecture '{architecture}' cannot be built: {error}. Correct its options.") from error
+
+
+def _load(target: str) -> type[nn.Module]:
+    module, _, name = target.partition(":")
+    loaded: type[nn.Module] = getattr(importlib.import_module(module), name)
+    return loaded
+
+
+def _check_names(architecture: str, constructor: type[nn.Module], options: Mapping[str, Any]) -> None:
+    parameters = inspect.signature(constructor).parameters
+    unknown = sorted(set(options) - set(parameters))
+    if unknown:
+        raise ModelError(
+            f"Architecture '{architecture}' has no hyper-parameter {_quoted(unknown)}. "
+            f"It takes {', '.join(parameters)}."
+        )
+    missing = [name for name, p in parameters.items() if p.default is p.empty and name not in options]
+    if missing:
+        raise ModelError(
+            f"Architecture '{architecture}' needs hyper-parameter {_quoted(missing)}. Give a value for it."
+        )
+
+
+def _quoted(names: list[str]) -> str:
+    return ", ".join(f"'{name}'" for name in names)

@@ -1,0 +1,156 @@
+"""Lightweight temporal attention (L-TAE) on every pixel of a feature map.
+
+V. Sainte Fare Garnot and L. Landrieu, "Lightweight Temporal Self-Attention for Classifying Satellite Images Time
+Series", 2020, in the two-dimensional form of "Panoptic Segmentation of Satellite Image Time Series with Convolutional
+Temporal Attention Networks", 2021.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from sitsinfer.errors import ModelError
+
+_PADDING_LOGIT = -1000.0  # of the published code: not -inf, so that a series of nothing but padding stays finite
+
+
+class LTAE2d(nn.Module):
+    """Pool a series of feature maps over dates, pixel by pixel, by attention with one learned query a head."""
+
+    def __init__(
+        self,
+        in_channels: int = 128,
+        n_head: int = 16,
+        d_k: int = 4,
+        mlp: Sequence[int] = (256, 128),
+        d_model: int | None = 256,
+        T: int = 1000,  # noqa: N803 - the published name
+        positional_encoding: bool = True,
+        dropout: float = 0.2,
+    ) -> None:
+        """Build the encoder.
+
+        Args:
+            in_channels: Channels of the maps that come in.
+            n_head: Attention heads, and groups of both group normalisations.
+            d_k: Size of a key.
+            mlp: Widths of the layers after attention; the first is that of the attention's output.
+            d_model: Width that maps are projected to before attention, or None to leave them as they are.
+            T: Longest period of the positional encoding, in days.
+            positional_encoding: Whether dates are told apart at all.
+            dropout: Share of the output dropped in training.
+
+        Raises:
+            ModelError: If widths and heads do not fit each other.
+        """
+        super().__init__()
+        width = in_channels if d_model is None else d_model
+        if mlp[0] != width:
+            raise ModelError(f"mlp starts at {mlp[0]} but attention gives {width} channels. Set mlp[0] to {width}.")
+        for name, channels in (("in_channels", in_channels), ("d_model", width), ("mlp[-1]", mlp[-1])):
+            if channels % n_head:
+                raise ModelError(f"{name} is {channels}, which n_head ({n_head}) does not divide. Change one of them.")
+        self.n_head = n_head
+        self.period = T
+        self.positional_encoding = positional_encoding
+        self.inconv = None if d_model is None else nn.Conv1d(in_channels, d_model, 1)
+        self.attention_heads = MultiHeadAttention(n_head, d_k, width)
+        self.in_norm = nn.GroupNorm(n_head, in_channels)
+        self.out_norm = nn.GroupNorm(n_head, mlp[-1])
+        layers: list[nn.Module] = []
+        for before, after in pairwise(mlp):
+            layers += [nn.Linear(before, after), nn.BatchNorm1d(after), nn.ReLU(inplace=True)]
+        self.mlp = nn.Sequential(*layers)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(
+        self, x: Tensor, positions: Tensor | None = None, pad_mask: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Pool over dates.
+
+        Args:
+            x: Feature maps, (B, T, C, h, w).
+            positions: Days since the reference date of the weights, (B, T), or (B, T, h, w) where dates differ from
+                pixel to pixel; any integer. Needed with a positional encoding.
+            pad_mask: True where a date is padding, (B, T), bool. Padded dates have no attention, but enter the
+                normalisation over dates all the same, as in the published network.
+
+        Returns:
+            Pooled maps (B, mlp[-1], h, w), and attention (n_head, B, T, h, w) that sums to 1 over T.
+
+        Raises:
+            ModelError: If positions are needed and missing, or of another shape.
+        """
+        b, t, _, h, w = x.shape
+        pixels = x.permute(0, 3, 4, 2, 1).flatten(0, 2)  # (B h w, C, T)
+        pixels = self.in_norm(pixels)  # over the channels of a group and all dates
+        if self.inconv is not None:
+            pixels = self.inconv(pixels)
+        pixels = pixels.transpose(1, 2)  # (B h w, T, D)
+        if self.positional_encoding:
+            pixels = pixels + self._encode_positions(positions, x).to(pixels.dtype)
+        hidden = None if pad_mask is None else pad_mask[:, None].expand(b, h * w, t).flatten(0, 1)
+        pooled, attention = self.attention_heads(pixels, hidden)  # (B h w, D), (B h w, n_head, T)
+        out = self.out_norm(self.dropout(self.mlp(pooled)))
+        out = out.view(b, h, w, -1).permute(0, 3, 1, 2)
+        return out, attention.view(b, h, w, self.n_head, t).permute(3, 0, 4, 1, 2)
+
+    def _encode_positions(self, positions: Tensor | None, x: Tensor) -> Tensor:
+        b, t, _, h, w = x.shape
+        if positions is None:
+            raise ModelError("The model needs the dates' positions and got none. Give positions of shape (B, T).")
+        if positions.shape == (b, t):
+            positions = positions[:, :, None, None].expand(b, t, h, w)
+        elif positions.shape != (b, t, h, w):
+            raise ModelError(
+                f"Positions have shape {tuple(positions.shape)}. Give one day a date, (B, T) = ({b}, {t})."
+            )
+        width = self.attention_heads.width
+        table = positional_encoding(positions, width // self.n_head, self.period)  # (B, T, h, w, D / n_head)
+        return table.permute(0, 2, 3, 1, 4).flatten(0, 2).repeat(1, 1, self.n_head)
+
+
+class MultiHeadAttention(nn.Module):
+    """Attention with one learned query a head; values are the inputs themselves, split between the heads."""
+
+    def __init__(self, n_head: int, d_k: int, d_in: int, dropout: float = 0.1) -> None:
+        """Build ``n_head`` heads with keys of size ``d_k`` over ``d_in`` channels."""
+        super().__init__()
+        self.n_head = n_head
+        self.width = d_in
+        self.Q = nn.Parameter(torch.empty(n_head, d_k))
+        self.fc1_k = nn.Linear(d_in, n_head * d_k)
+        self.dropout = nn.Dropout(dropout)
+        nn.init.normal_(self.Q, std=(2.0 / d_k) ** 0.5)
+        nn.init.normal_(self.fc1_k.weight, std=(2.0 / d_k) ** 0.5)
+
+    def forward(self, x: Tensor, pad_mask: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Pool (N, T, D) to (N, D), with weights (N, n_head, T)."""
+        keys = self.fc1_k(x).view(*x.shape[:2], *self.Q.shape)  # (N, T, n_head, d_k)
+        logits = torch.einsum("nthk,hk->nht", keys, self.Q.to(keys.dtype)) / self.Q.shape[1] ** 0.5
+        if pad_mask is not None:
+            logits = logits.masked_fill(pad_mask[:, None], _PADDING_LOGIT)
+        attention = self.dropout(logits.float().softmax(dim=2))
+        values = x.view(*x.shape[:2], self.n_head, -1)  # (N, T, n_head, D / n_head)
+        return torch.einsum("nht,nthd->nhd", attention.to(values.dtype), values).flatten(1), attention
+
+
+def positional_encoding(positions: Tensor, size: int, period: float) -> Tensor:
+    """Encode days by sines (even features) and cosines (odd ones) of falling frequency.
+
+    Args:
+        positions: Days, of any shape; any integer, negative too.
+        size: Number of features.
+        period: Base of the frequencies: feature j turns by ``day / period ** (2 * (j // 2) / size)``.
+
+    Returns:
+        Table, (..., size), float32.
+    """
+    j = torch.arange(size, device=positions.device)
+    denominators = torch.tensor(float(period), device=positions.device) ** (2 * (j // 2).float() / size)
+    angles = positions.float().unsqueeze(-1) / denominators
+    return torch.where(j % 2 == 0, angles.sin(), angles.cos())
