@@ -1,0 +1,13 @@
+"""Simulated scenes with known truth: a year of Sentinel-2 over an agricultural landscape.
+
+``landscape`` says what lies where, ``phenology`` what covers it on each day, ``sensor`` how bands see the materials,
+``weather`` when a satellite passes and through what it looks; ``rendering`` joins them to arrays, ``files`` writes them.
+Only the last three know dates or bands, so another sensor of the same ground is one more table and one more call.
+"""
+
+from sitsinfer.simulate.files import write_scene
+from sitsinfer.simulate.legend import CLASSES, UNLABELLED
+from sitsinfer.simulate.rendering import Rendering, render
+from sitsinfer.simulate.scene import Scene
+
+__all__ = ["CLASSES", "UNLABELLED", "Rendering", "Scene", "render", "write_scene"]
