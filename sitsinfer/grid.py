@@ -214,6 +214,15 @@ class Lattice:
         """Distance from one patch to the next, in pixels: the width of a core."""
         return self.patch - 2 * self.margin
 
+    def tile_shift(self) -> tuple[int, int]:
+        """Rows and columns that tiles begin before the grid, so that they share the fewest patches.
+
+        Tile borders then lie where the scores of one core have just faded out; a tile of n by n strides needs (n + 1)²
+        patches.
+        """
+        border = self.margin + self.blend
+        return (self.row - border) % self.stride, (self.col - border) % self.stride
+
     def patches(self, window: Window) -> list[Window]:
         """Patches that have a say in a window, row by row, in pixels of the grid."""
         if window.is_empty:
@@ -287,25 +296,29 @@ class Tiles:
 
     Attributes:
         shape: Height and width of the grid, in pixels.
-        size: Height and width of a tile, in pixels; the last ones may be smaller.
+        size: Height and width of a tile, in pixels; those at the borders may be smaller.
+        shift: Rows and columns that the first tile begins before the grid.
     """
 
     shape: tuple[int, int]
     size: int
+    shift: tuple[int, int] = (0, 0)
 
     def __post_init__(self) -> None:
-        """Check the size.
+        """Check the size, and keep the shift below it.
 
         Raises:
-            GridError: If it is below 1.
+            GridError: If the size is below 1.
         """
         if self.size < 1:
             raise GridError(f"A tile size of {self.size} pixels holds nothing. Choose 1 or more.")
+        object.__setattr__(self, "shift", (self.shift[0] % self.size, self.shift[1] % self.size))
 
     @property
     def counts(self) -> tuple[int, int]:
         """Tiles along rows and columns."""
-        return -(-self.shape[0] // self.size), -(-self.shape[1] // self.size)
+        (height, width), (down, right) = self.shape, self.shift
+        return -(-(height + down) // self.size), -(-(width + right) // self.size)
 
     def __len__(self) -> int:
         """How many tiles there are."""
@@ -319,5 +332,6 @@ class Tiles:
     def __getitem__(self, index: tuple[int, int]) -> Tile:
         """The tile at a row and column."""
         row, col = index
-        core = Window(row * self.size, col * self.size, self.size, self.size)
+        whole_tile = Window(row * self.size, col * self.size, self.size, self.size)
+        core = whole_tile.shift(-self.shift[0], -self.shift[1])
         return Tile(row, col, core.intersection(Window(0, 0, *self.shape)))

@@ -1,0 +1,368 @@
+"""The one loop that drives tiles through Dask, the same for every command; and the only file that knows Dask.
+
+A tile's task is a plain function, :func:`process_tile`. Workers write what they computed into the store; only a small
+report travels. :func:`run` is the whole life of a run: is there anything to do, open or create the store, drive what is
+missing, publish, remove the store.
+"""
+
+import itertools
+import json
+import logging
+import threading
+import time
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from sitsinfer import __version__
+from sitsinfer.errors import DeviceError, OutputError, ReadError, SeriesError, TilesFailed
+from sitsinfer.grid import Tile, Tiles, whole
+from sitsinfer.plan import Plan, make_plan
+from sitsinfer.store import Fingerprint, Store, TileReport, differing, locked, remove
+from sitsinfer.tasks import Task, TileResult
+
+log = logging.getLogger(__name__)
+
+FINGERPRINT_TAG = "SITSINFER_FINGERPRINT"
+
+RETRY_DELAYS = (0.5, 2.0)
+"""Seconds before a read that failed is tried again."""
+
+AGEING_PARTS = {"inputs", "dates", "area", "version"}
+"""Parts of a fingerprint that change by themselves; a map that differs in others was asked for differently."""
+
+CONNECT_SECONDS = 20
+CLOSE_SECONDS = 5
+
+_device_locks: dict[str, threading.Lock] = {}
+
+
+@dataclass(frozen=True)
+class TileFailure:
+    """A tile that could not be made, and why."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What became of a run.
+
+    Attributes:
+        unchanged: Whether the output was there already and nothing was done.
+        tiles: Tiles of the grid.
+        kept: Tiles that an earlier, unfinished run had made.
+        valid: Pixels with at least one valid observation.
+        seconds: Wall time, and of ``read``, ``compute`` and ``write`` the sum over tiles.
+    """
+
+    unchanged: bool
+    tiles: int = 0
+    kept: int = 0
+    valid: int = 0
+    seconds: Mapping[str, float] | None = None
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a run is spread, none of which changes a pixel.
+
+    Attributes:
+        memory: Bytes for the whole run on this machine; ``None``: half of what is free.
+        tile_size: Pixels; ``None``: what memory allows.
+        workers: Worker processes on this machine; ``None``: threads of this process.
+        scheduler: Address of a Dask scheduler whose workers see the same files.
+        overwrite: Whether to make the output anew even if it exists.
+        progress: Called with the number of tiles done and of all tiles.
+    """
+
+    memory: int | None = None
+    tile_size: int | None = None
+    workers: int | None = None
+    scheduler: str | None = None
+    overwrite: bool = False
+    progress: Callable[[int, int], None] = lambda done, total: None
+
+
+def run(
+    task: Task[Any],
+    outputs: tuple[Path, ...],
+    publish: Callable[[Store, Mapping[str, str], Summary], None],
+    read_tags: Callable[[Path], Mapping[str, str]],
+    options: Options,
+) -> Summary:
+    """Make the outputs of a task, or see that there is nothing to do.
+
+    Args:
+        task: What to do with a tile.
+        outputs: Files that come out, the main one first; the store lies beside it.
+        publish: Writes the outputs from the finished store, each whole or not at all, with the tags given.
+        read_tags: Reads the tags of a file that ``publish`` wrote; none from any other file.
+        options: How to spread the run.
+
+    Raises:
+        OutputError: If an output exists that this command did not make, or something cannot be written.
+        SeriesError: If nothing was observed anywhere.
+        TilesFailed: If tiles could not be read; the others are kept in the store.
+    """
+    started = time.monotonic()
+    fingerprint = task.fingerprint() | {"version": __version__}
+    path = Store.beside(outputs[0])
+    if not options.overwrite and _is_current(outputs, path, fingerprint, read_tags):
+        return Summary(unchanged=True)
+    _check_folders(outputs)
+    with locked(path):
+        store = _open_store(path, task, fingerprint, options)
+        kept = sum(store.is_done(tile) for tile in store.tiles)
+        failures = _drive(task, store, options, kept) if kept < len(store.tiles) else []
+        if failures:
+            raise TilesFailed(_failures_text(failures, len(store.tiles)))
+        summary = _summarize(store, kept, time.monotonic() - started)
+        if not summary.valid:
+            store.remove()
+            raise SeriesError(
+                "Nothing was observed in this area on any date: no valid pixel. Choose another area or dates."
+            )
+        publish(store, {FINGERPRINT_TAG: json.dumps(fingerprint)}, summary)
+        store.remove()
+    return summary
+
+
+def process_tile(task: Task[Any], store: Store, tile: Tile, threads: int) -> TileReport | TileFailure:
+    """Read, compute and write one tile, then mark it.
+
+    Args:
+        task: What to do.
+        store: Where its layers go.
+        tile: Which tile.
+        threads: Threads of the computation on a CPU.
+
+    Returns:
+        A report, or the reason why the tile could not be read even after some tries.
+
+    Raises:
+        OutputError: If the store cannot be written: no other tile could be, either.
+    """
+    began = time.monotonic()
+    try:
+        inputs = _read_patiently(task, tile)
+    except ReadError as error:
+        return TileFailure(tile.name, str(error))
+    read = time.monotonic()
+    with _device_lock(task.device):
+        free = time.monotonic()
+        result: TileResult = task.compute(inputs, tile.core, threads)
+    del inputs
+    computed = time.monotonic()
+    store.write(tile, result.layers)
+    report = TileReport(
+        name=tile.name,
+        valid=result.valid,
+        checksum=_checksum(result),
+        read=round(read - began, 3),
+        compute=round(computed - free, 3),
+        write=round(time.monotonic() - computed, 3),
+    )
+    store.mark(report)
+    return report
+
+
+def _read_patiently(task: Task[Any], tile: Tile) -> Any:
+    for delay in RETRY_DELAYS:
+        try:
+            return task.read(tile.core)
+        except ReadError as error:
+            log.warning("%s Trying again in %g s.", error, delay, extra={"event": "retry", "tile": tile.name})
+            time.sleep(delay)
+    return task.read(tile.core)
+
+
+def _device_lock(device: str) -> threading.Lock:
+    """The lock of a device in this process: tiles take turns computing, and read and write meanwhile."""
+    return _device_locks.setdefault(device, threading.Lock())
+
+
+def _checksum(result: TileResult) -> int:
+    checksum = 0
+    for name in sorted(result.layers):
+        checksum = zlib.crc32(result.layers[name].tobytes(), checksum)
+    return checksum
+
+
+def _is_current(
+    outputs: tuple[Path, ...],
+    store: Path,
+    fingerprint: Fingerprint,
+    read_tags: Callable[[Path], Mapping[str, str]],
+) -> bool:
+    """Whether all outputs are there, made by just this run.
+
+    Raises:
+        OutputError: If one of them was made by something else, or asked for differently.
+    """
+    current = not (store / "run.json").exists()
+    for output in outputs:
+        if not output.exists():
+            current = False
+            continue
+        made_by = read_tags(output).get(FINGERPRINT_TAG)
+        if made_by is None:
+            raise OutputError(f"{output} already exists, and sitsinfer did not make it. Set overwrite to replace it.")
+        parts = set(differing(json.loads(made_by), fingerprint))
+        if parts - AGEING_PARTS:
+            raise OutputError(
+                f"{output} already exists, made by another run: it differs in {', '.join(sorted(parts))}. "
+                f"Set overwrite to replace it, or choose another output."
+            )
+        current = current and not parts
+        if parts:
+            log.info("%s is out of date: %s changed. Making it anew.", output, ", ".join(sorted(parts)))
+    return current
+
+
+def _check_folders(outputs: tuple[Path, ...]) -> None:
+    for output in outputs:
+        if not output.parent.is_dir():
+            raise OutputError(f"The folder {output.parent} of {output.name} does not exist. Create it first.")
+        if output.is_dir():
+            raise OutputError(f"{output} is a folder, not a file. Choose another output.")
+
+
+def _open_store(path: Path, task: Task[Any], fingerprint: Fingerprint, options: Options) -> Store:
+    """The store of the unfinished run, or a new one.
+
+    Raises:
+        StoreError: If an unfinished run of other options or tiles lies there.
+    """
+    if options.overwrite or not (path / "run.json").exists():
+        _forget(path)
+        size = _plan(task, options).tile_size
+        return Store.create(path, task.layers, task.grid, Tiles(whole(task.grid).shape, size, task.tile_shift), fingerprint)
+    store = Store.open(path, fingerprint)
+    if options.tile_size not in (None, store.tiles.size):
+        raise OutputError(
+            f"{path} holds an unfinished run with tiles of {store.tiles.size} pixels, not {options.tile_size}. "
+            f"Leave the tile size out to finish it, or set overwrite to start anew."
+        )
+    return store
+
+
+def _forget(path: Path) -> None:
+    """Remove what is left of a store, but for the lock that this process holds."""
+    for part in path.iterdir():
+        if part.name != "lock":
+            remove(part)
+
+
+def _plan(task: Task[Any], options: Options) -> Plan:
+    workers = 1 if options.workers is None else options.workers
+    return make_plan(task, memory=options.memory, tile_size=options.tile_size, workers=workers)
+
+
+def _drive(task: Task[Any], store: Store, options: Options, kept: int) -> list[TileFailure]:
+    """Drive the tiles that are missing through Dask, a bounded number at a time."""
+    from distributed import KilledWorker, as_completed
+
+    plan = _plan(task, replace(options, tile_size=store.tiles.size))
+    missing = (tile for tile in store.tiles if not store.is_done(tile))
+    failures: list[TileFailure] = []
+    done = kept
+    options.progress(done, len(store.tiles))
+    with _client(plan, options) as client:
+
+        def submit(tile: Tile) -> Any:
+            return client.submit(process_tile, task, store, tile, plan.threads, key=f"tile-{tile.name}", pure=False)
+
+        running = as_completed([submit(tile) for tile in itertools.islice(missing, _in_flight(client, plan, options))])
+        for future in running:
+            try:
+                outcome = future.result()
+            except KilledWorker as error:
+                outcome = TileFailure(future.key.removeprefix("tile-"), f"its worker died again and again: {error}")
+            future.release()
+            running.update(map(submit, itertools.islice(missing, 1)))
+            if isinstance(outcome, TileFailure):
+                failures.append(outcome)
+                log.error("Tile %s failed: %s", outcome.name, outcome.reason, extra={"event": "tile failed"})
+            else:
+                done += 1
+                log.debug("Tile %s is done.", outcome.name, extra={"event": "tile", "report": asdict(outcome)})
+            options.progress(done, len(store.tiles))
+    return failures
+
+
+@contextmanager
+def _client(plan: Plan, options: Options) -> Iterator[Any]:
+    """A Dask client: of the scheduler asked for, of worker processes on this machine, or of this process's threads."""
+    import dask
+    from distributed import Client, LocalCluster
+
+    # No line of ours depends on what Dask logs; the errors that matter come back with the futures.
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    quiet = {"distributed.worker.memory.rebalance.measure": "managed", "distributed.admin.log-length": 100}
+    with dask.config.set(quiet):
+        if options.scheduler is not None:
+            with _connected(options.scheduler) as client:
+                yield client
+            return
+        cluster = LocalCluster(
+            n_workers=plan.workers,
+            threads_per_worker=plan.in_flight,
+            processes=options.workers is not None,
+            protocol=None if options.workers is not None else "inproc://",
+            dashboard_address=None,
+            memory_limit=0,
+            silence_logs=logging.CRITICAL,
+        )
+        try:
+            with Client(cluster) as client:
+                yield client
+        finally:
+            cluster.close(timeout=CLOSE_SECONDS)
+
+
+@contextmanager
+def _connected(address: str) -> Iterator[Any]:
+    from distributed import Client
+
+    try:
+        client = Client(address, timeout=CONNECT_SECONDS)
+    except (OSError, ValueError) as error:
+        raise DeviceError(
+            f"No Dask scheduler answers at {address} ({error}). Start one, or leave the address out."
+        ) from error
+    with client:
+        if not client.nthreads():
+            raise DeviceError(f"The Dask scheduler at {address} has no workers. Start some first.")
+        yield client
+
+
+def _in_flight(client: Any, plan: Plan, options: Options) -> int:
+    """Tiles to keep under way: as many as the workers have threads, which the plan chose for those of our own."""
+    if options.scheduler is None:
+        return plan.workers * plan.in_flight
+    return int(sum(client.nthreads().values()))
+
+
+def _summarize(store: Store, kept: int, seconds: float) -> Summary:
+    reports = list(store.reports())
+    stages = {
+        stage: round(sum(getattr(report, stage) for report in reports), 3) for stage in ("read", "compute", "write")
+    }
+    return Summary(
+        unchanged=False,
+        tiles=len(store.tiles),
+        kept=kept,
+        valid=sum(report.valid for report in reports),
+        seconds={"wall": round(seconds, 3), **stages},
+    )
+
+
+def _failures_text(failures: list[TileFailure], tiles: int) -> str:
+    first = "; ".join(f"{failure.name}: {failure.reason}" for failure in failures[:3])
+    more = f"; and {len(failures) - 3} more" if len(failures) > 3 else ""
+    return f"{len(failures)} of {tiles} tiles failed ({first}{more}). The same command tries just those again."

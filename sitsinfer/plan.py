@@ -1,0 +1,107 @@
+"""Size a run: tiles, workers and threads from memory and cores."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from sitsinfer.errors import GridError
+from sitsinfer.tasks import Task
+
+MIB = 1 << 20
+
+PROCESS_BYTES = 500 * MIB
+"""What a worker process takes before it has read anything: libraries, caches of GDAL, code."""
+
+LARGEST_TILE = 1024
+"""Beyond this, larger tiles save little and lose more in a crash; pixels."""
+
+SPARING_STEPS = 4
+"""Below so many steps, tiles share so many patches that larger ones, fewer at a time, are the better bargain."""
+
+STAGES = 3
+"""Tiles of one worker that keep it busy: one is read, one computed, one written."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a run is cut and spread.
+
+    Attributes:
+        tile_size: Height and width of a tile, in pixels.
+        workers: Worker processes.
+        in_flight: Tiles that each worker handles at a time.
+        threads: Threads of each worker's computations on a CPU.
+    """
+
+    tile_size: int
+    workers: int
+    in_flight: int
+    threads: int
+
+
+def make_plan(task: Task[object], *, memory: int | None, tile_size: int | None, workers: int) -> Plan:
+    """Size a run so that all its workers together stay within ``memory``.
+
+    Args:
+        task: What is to be run; its tiles and its model say what they take.
+        memory: Bytes for the whole run on this machine; half of what is free if ``None``.
+        tile_size: Height and width of a tile in pixels, if it is to be that.
+        workers: Worker processes.
+
+    Raises:
+        GridError: If not even one of the smallest tiles fits.
+    """
+    budget = (available_memory() // 2 if memory is None else memory) // workers - PROCESS_BYTES - task.model_bytes()
+    sizes = [tile_size] if tile_size else _candidates(task)
+    for in_flight in range(STAGES, 0, -1):
+        size = next((size for size in sizes if in_flight * task.tile_bytes(size) <= budget), 0)
+        if size and (in_flight == 1 or size >= min(sizes[0], SPARING_STEPS * task.tile_step)):
+            return Plan(size, workers, in_flight, max(1, cores() // workers))
+    smallest = workers * (PROCESS_BYTES + task.model_bytes() + task.tile_bytes(sizes[-1]))
+    raise GridError(
+        f"{workers} worker(s) with tiles of {sizes[-1]} pixels need {smallest / MIB:.0f} MiB of memory, more than "
+        f"the {(budget + PROCESS_BYTES + task.model_bytes()) * workers / MIB:.0f} MiB there are. "
+        f"Set memory higher, fewer workers, or smaller tiles."
+    )
+
+
+def _candidates(task: Task[object]) -> list[int]:
+    """Tile sizes to choose from, the largest first: multiples of the task's step, none larger than need be."""
+    step = task.tile_step
+    longest = max(n + shift for n, shift in zip(task.grid.shape, task.tile_shift, strict=True))
+    largest = min(LARGEST_TILE, -(-longest // step) * step)
+    return [step * n for n in range(max(1, largest // step), 0, -1)]
+
+
+def cores() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def available_memory() -> int:
+    """Bytes of memory free to this process, within the limit of its control group."""
+    free = int(psutil.virtual_memory().available)
+    try:
+        limit = int(Path("/sys/fs/cgroup/memory.max").read_text())
+    except (OSError, ValueError):  # no control group, or no limit
+        return free
+    return min(free, limit - int(psutil.Process().memory_info().rss))
+
+
+def parse_memory(text: str) -> int:
+    """Bytes from a size such as ``4GiB``, ``4G`` or ``500 MB``.
+
+    Raises:
+        GridError: If it is not one.
+    """
+    units = {"": 1, "b": 1}
+    for power, prefix in enumerate("kmgt", start=1):
+        units |= {prefix: 1024**power, f"{prefix}ib": 1024**power, f"{prefix}b": 1000**power}
+    number = text.strip().rstrip("BbIiKkMmGgTt ")
+    unit = text.strip()[len(number) :].strip().lower()
+    try:
+        return int(float(number) * units[unit])
+    except (ValueError, KeyError):
+        raise GridError(f"'{text}' is not an amount of memory. Expected a number and a unit, such as 4GiB.") from None

@@ -1,0 +1,247 @@
+"""The store of a run under way: one Zarr array a layer, one chunk a tile, one marker a finished tile.
+
+The store lies beside the output, as ``map.tif.partial/``, and is the checkpoint of the run: whatever happens, the tiles
+whose markers are there are whole. It belongs to one run, known by its fingerprint, and to one process at a time.
+"""
+
+import errno
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from affine import Affine
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+
+from sitsinfer.errors import OutputError, StoreError
+from sitsinfer.grid import Grid, Tile, Tiles, Window
+from sitsinfer.layers import ClassInfo, Layer
+
+Fingerprint = Mapping[str, str]
+"""What decides the pixels of a run, part by part: ``{"inputs": digest, "model": digest, ...}``."""
+
+
+@dataclass(frozen=True)
+class TileReport:
+    """What is told of a finished tile.
+
+    Attributes:
+        name: The tile's name.
+        valid: Pixels with at least one valid observation.
+        checksum: CRC-32 of its layers.
+        read, compute, write: Seconds each took; computing counts from when the device was free.
+    """
+
+    name: str
+    valid: int
+    checksum: int
+    read: float
+    compute: float
+    write: float
+
+
+def differing(one: Fingerprint, other: Fingerprint) -> list[str]:
+    """The parts in which two fingerprints differ, sorted."""
+    return sorted(part for part in one.keys() | other.keys() if one.get(part) != other.get(part))
+
+
+@dataclass(frozen=True)
+class StoredLayer:
+    """One layer of a store, to be read by windows of the grid."""
+
+    layer: Layer
+    grid: Grid
+    array: Any
+    shift: tuple[int, int]
+
+    def read(self, window: Window) -> NDArray[Any]:
+        """Read a window: (bands, height, width), nodata where no tile wrote."""
+        inner = window.shift(*self.shift)
+        values = self.array[:, inner.row : inner.stop_row, inner.col : inner.stop_col]
+        return np.asarray(values)
+
+
+@dataclass(frozen=True)
+class Store:
+    """The Zarr group of a run: layers, markers, fingerprint."""
+
+    path: Path
+    layers: tuple[Layer, ...]
+    grid: Grid
+    tiles: Tiles
+
+    @staticmethod
+    def beside(output: Path) -> Path:
+        """Where the store of an output lies."""
+        return output.with_name(output.name + ".partial")
+
+    @classmethod
+    def create(cls, path: Path, layers: tuple[Layer, ...], grid: Grid, tiles: Tiles, fingerprint: Fingerprint) -> Self:
+        """Begin an empty store.
+
+        Raises:
+            OutputError: If it cannot be written.
+        """
+        import zarr
+
+        store = cls(path, layers, grid, tiles)
+        with writing_to(path):
+            path.mkdir(exist_ok=True)
+            (path / "tiles").mkdir(exist_ok=True)
+            group = zarr.open_group(path / "layers", mode="w")
+            for layer in layers:
+                group.create_array(
+                    layer.name,
+                    shape=(len(layer.bands), *(n + shift for n, shift in zip(tiles.shape, tiles.shift, strict=True))),
+                    chunks=(len(layer.bands), tiles.size, tiles.size),
+                    dtype=layer.dtype,
+                    fill_value=layer.nodata,
+                )
+            # Written last: a store without it is not one yet.
+            _write_whole(path / "run.json", json.dumps(store._describe(fingerprint), indent=1))
+        return store
+
+    @classmethod
+    def open(cls, path: Path, fingerprint: Fingerprint) -> Self:
+        """Open the store of an unfinished run.
+
+        Raises:
+            StoreError: If it belongs to another run, or is not a store.
+        """
+        try:
+            described = json.loads((path / "run.json").read_text())
+            store = cls._from_description(path, described)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise StoreError(
+                f"{path} is not the store of a run ({error}). Remove it, or choose another output."
+            ) from error
+        if parts := differing(described["fingerprint"], fingerprint):
+            raise StoreError(
+                f"{path} holds an unfinished run that differs in: {', '.join(parts)}. "
+                f"Repeat that run to finish it, or set overwrite to start anew."
+            )
+        return store
+
+    def _describe(self, fingerprint: Fingerprint) -> dict[str, Any]:
+        return {
+            "fingerprint": dict(fingerprint),
+            "grid": {"crs": str(self.grid.crs), "transform": self.grid.affine[:6], "shape": list(self.grid.shape)},
+            "tiles": {"size": self.tiles.size, "shift": self.tiles.shift},
+            "layers": [asdict(layer) for layer in self.layers],
+        }
+
+    @classmethod
+    def _from_description(cls, path: Path, described: dict[str, Any]) -> Self:
+        grid = described["grid"]
+        shape = (int(grid["shape"][0]), int(grid["shape"][1]))
+        tiles = Tiles(shape, described["tiles"]["size"], tuple(described["tiles"]["shift"]))
+        layers = []
+        for entry in described["layers"]:
+            classes = tuple(ClassInfo.from_dict(item) for item in entry["classes"])
+            layers.append(Layer(**{**entry, "bands": tuple(entry["bands"]), "classes": classes}))
+        return cls(path, tuple(layers), GeoBox(shape, Affine(*grid["transform"]), grid["crs"]), tiles)
+
+    def write(self, tile: Tile, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Write the core of a tile: one array (bands, height, width) a layer.
+
+        Raises:
+            OutputError: If the disk is full or gone.
+        """
+        with writing_to(self.path):
+            for name, values in arrays.items():
+                core = tile.core.shift(*self.tiles.shift)
+                self._array(name)[:, core.row : core.stop_row, core.col : core.stop_col] = values
+
+    def mark(self, report: TileReport) -> None:
+        """Note that a tile is whole; only call it after the last of its layers is written."""
+        with writing_to(self.path):
+            _write_whole(self._marker(report.name), json.dumps(asdict(report)))
+
+    def is_done(self, tile: Tile) -> bool:
+        """Whether a tile is whole."""
+        return self._marker(tile.name).exists()
+
+    def reports(self) -> Iterator[TileReport]:
+        """What was told of each finished tile."""
+        for marker in sorted((self.path / "tiles").glob("*.json")):
+            yield TileReport(**json.loads(marker.read_text()))
+
+    def source(self, name: str) -> StoredLayer:
+        """A layer, to be read by windows."""
+        layer = next(layer for layer in self.layers if layer.name == name)
+        return StoredLayer(layer, self.grid, self._array(name), self.tiles.shift)
+
+    def remove(self) -> None:
+        """Remove the store, its description first, so that what is left of it is never taken for one."""
+        remove(self.path)
+
+    def _array(self, name: str) -> Any:
+        import zarr
+
+        return zarr.open_array(self.path / "layers" / name, mode="r+")
+
+    def _marker(self, name: str) -> Path:
+        return self.path / "tiles" / f"{name}.json"
+
+
+def remove(path: Path) -> None:
+    """Remove a store, if there is one, its description first, so that what is left is never taken for one."""
+    (path / "run.json").unlink(missing_ok=True)
+    shutil.rmtree(path, ignore_errors=True)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Keep a store to this process; the lock goes with the process, however that ends.
+
+    Raises:
+        StoreError: If another process has it.
+        OutputError: If nothing can be written there.
+    """
+    with writing_to(path):
+        path.mkdir(exist_ok=True)
+        handle = os.open(path / "lock", os.O_CREAT | os.O_RDWR)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise StoreError(f"Another run is writing {path}. Wait for it, or choose another output.") from error
+        yield
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def writing_to(path: Path) -> Iterator[None]:
+    """Turn what the system says of a failed write into one line.
+
+    Raises:
+        OutputError: For any :class:`OSError` within.
+    """
+    try:
+        yield
+    except OutputError:
+        raise
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise OutputError(
+                f"No space left on the disk of {path}. Free some and run the same command again: "
+                f"it goes on where it stopped."
+            ) from error
+        raise OutputError(
+            f"Cannot write {path}: {error.strerror or error}. Choose an output that can be written."
+        ) from error
+
+
+def _write_whole(path: Path, text: str) -> None:
+    """Write a small file so that it is there whole or not at all."""
+    partial = path.with_name(path.name + ".tmp")
+    partial.write_text(text)
+    partial.replace(path)

@@ -1,0 +1,71 @@
+"""Tasks: what to read for a tile, how to compute it, and which layers come out.
+
+The engine knows a task by the protocol :class:`Task` alone.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar
+
+from numpy.typing import NDArray
+
+from sitsinfer.grid import Grid, Window
+from sitsinfer.layers import Layer
+
+Inputs = TypeVar("Inputs")
+
+
+@dataclass(frozen=True)
+class TileResult:
+    """What a task makes of a tile.
+
+    Attributes:
+        layers: One array (bands, height, width) a layer, over the tile's core; none where nothing was observed.
+        valid: Pixels of the core with at least one valid observation.
+    """
+
+    layers: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    valid: int = 0
+
+
+class Task(Protocol[Inputs]):
+    """One kind of map: plain, picklable, the same in every worker."""
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The layers that come out."""
+
+    @property
+    def grid(self) -> Grid:
+        """The output grid."""
+
+    @property
+    def tile_shift(self) -> tuple[int, int]:
+        """Rows and columns that tiles should begin before the grid."""
+
+    @property
+    def tile_step(self) -> int:
+        """Tile sizes that are multiples of it waste least, in pixels."""
+
+    @property
+    def device(self) -> str:
+        """The device that tiles take turns on."""
+
+    def fingerprint(self) -> dict[str, str]:
+        """What decides the pixels, part by part; ``inputs`` is the part that new acquisitions change."""
+
+    def tile_bytes(self, size: int) -> int:
+        """Memory that one tile in flight takes at most."""
+
+    def model_bytes(self) -> int:
+        """Memory that the model takes at most while it computes."""
+
+    def read(self, core: Window) -> Inputs:
+        """Read what a tile's core needs; no device is used.
+
+        Raises:
+            ReadError: If a file cannot be read.
+        """
+
+    def compute(self, inputs: Inputs, core: Window, threads: int) -> TileResult:
+        """Compute a tile's core on the device, with so many threads on a CPU."""

@@ -1,0 +1,198 @@
+"""Semantic segmentation: the class of every pixel, by patches of one lattice."""
+
+import datetime
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sitsinfer.errors import WeightsError
+from sitsinfer.grid import Grid, Lattice, Window, offset_in, whole
+from sitsinfer.layers import Layer
+from sitsinfer.series import Series, Stack, read_stack
+from sitsinfer.tasks import TileResult
+from sitsinfer.weights import Card
+
+NODATA = 255
+"""Code of a pixel that was never observed, in all layers of this task."""
+
+FULL = 250
+"""Stored value of a probability of 1: steps of 0.004 that still leave room for nodata."""
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Map the class of every pixel of a series.
+
+    Scores of the lattice's patches are blended, then decided: the class is the one of the highest score (the first of
+    the legend where scores are equal), probabilities are the softmax of the scores.
+
+    Attributes:
+        series: What to read, with just the bands of the weights, in their order.
+        grid: The output grid, aligned with the series' own.
+        card: What the weights need and know.
+        weights: The model folder.
+        margin: Pixels on each side of a patch that are context; ``None``: as the card says.
+        reference_date: What days are counted from; ``None``: as the card says.
+        probabilities: Whether to put out a band of probabilities for each class.
+        confidence: Whether to put out the probability of the class decided for.
+        device: The device to compute on, or ``auto``.
+        precision: ``auto``, ``fp32``, ``bf16`` or ``fp16``.
+        batch_size: Patches at a time; ``None``: what the device holds.
+    """
+
+    series: Series
+    grid: Grid
+    card: Card
+    weights: Path
+    margin: int | None = None
+    reference_date: datetime.date | None = None
+    probabilities: bool = False
+    confidence: bool = False
+    device: str = "auto"
+    precision: str = "auto"
+    batch_size: int | None = None
+    lattice: Lattice = field(init=False)
+    extent: Window = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Lay the lattice, and find where the data lie on the grid.
+
+        Raises:
+            GridError: If the margin leaves nothing of a patch.
+            WeightsError: If a class has the code that stands for nodata.
+        """
+        if any(entry.code == NODATA for entry in self.card.classes):
+            raise WeightsError(
+                f"Weights {self.card.name} use class code {NODATA}, which is nodata. Use codes 0 to 254."
+            )
+        margin = self.card.margin if self.margin is None else self.margin
+        blend = min(self.card.blend, margin)
+        object.__setattr__(self, "lattice", Lattice.on(self.grid, self.card.patch, margin, blend))
+        origin = offset_in(self.grid, self.series.grid)
+        object.__setattr__(self, "extent", whole(self.series.grid).shift(*origin))
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """``classes``, and if asked for ``probabilities`` and ``confidence``."""
+        layers = [Layer("classes", "uint8", NODATA, ("class",), classes=self.card.predicted)]
+        if self.probabilities:
+            names = tuple(entry.name for entry in self.card.predicted)
+            layers.append(Layer("probabilities", "uint8", NODATA, names, scale=1 / FULL))
+        if self.confidence:
+            layers.append(Layer("confidence", "uint8", NODATA, ("confidence",), scale=1 / FULL))
+        return tuple(layers)
+
+    @property
+    def tile_shift(self) -> tuple[int, int]:
+        """Where tiles begin so that they share the fewest patches."""
+        return self.lattice.tile_shift()
+
+    @property
+    def tile_step(self) -> int:
+        """The stride of the lattice."""
+        return self.lattice.stride
+
+    def fingerprint(self) -> dict[str, str]:
+        """What decides the pixels: inputs, dates, model, lattice, area, arithmetic and layers."""
+        parts: dict[str, Any] = {
+            "inputs": self.series.inputs(),
+            "dates": [str(acquisition.date) for acquisition in self.series.acquisitions],
+            "model": [self.card.name, self.card.digest, json.loads(self.card.to_json())],
+            "reference date": str(self.reference_date),
+            "margin": [self.lattice.margin, self.lattice.blend],
+            "area": [str(self.grid.crs), list(self.grid.affine[:6]), list(self.grid.shape)],
+            "device": [self.device, self.precision],
+            "layers": [layer.name for layer in self.layers],
+        }
+        return {part: _digest(value) for part, value in parts.items()}
+
+    def tile_bytes(self, size: int) -> int:
+        """A tile's stack, and its blended scores with one copy."""
+        side = size + 2 * self.card.patch
+        dates, bands = len(self.series.acquisitions), len(self.series.bands)
+        stack = side * side * dates * (bands * np.dtype(self.series.dtype).itemsize + 1)
+        return stack + 2 * size * size * len(self.card.classes) * np.dtype(np.float32).itemsize
+
+    def model_bytes(self) -> int:
+        """What a forward pass holds, from above: every date's feature maps."""
+        from sitsinfer.predict import working_bytes
+
+        return working_bytes(self.card, len(self.series.acquisitions))
+
+    def read(self, core: Window) -> Stack:
+        """Read what the patches of a core see of the data."""
+        return read_stack(self.series, self._window(core), self.grid)
+
+    def compute(self, inputs: Stack, core: Window, threads: int) -> TileResult:
+        """Score the patches of a core, blend, decide."""
+        observed = inputs.valid.any(axis=0)[core.slices_in(self._window(core))]
+        if not observed.any():
+            return TileResult()
+        scores = self._blend(inputs, core, threads)
+        return TileResult(self._decide(scores, observed), int(observed.sum()))
+
+    def _window(self, core: Window) -> Window:
+        return self.lattice.reach(core).intersection(self.extent)
+
+    def _blend(self, stack: Stack, core: Window, threads: int) -> NDArray[np.float32]:
+        """Scores of a core, (K, height, width): the weighted sum over its patches, in the lattice's order."""
+        from sitsinfer.predict import get_predictor
+
+        predictor = get_predictor(self.card, self.weights, self.device, self.precision, self.batch_size, threads)
+        patches: list[Window] = []
+        weights = self.lattice.weights()
+        blended = np.zeros((len(self.card.predicted), *core.shape), np.float32)
+        scores = predictor.scores(self._cut(stack, core, patches))
+        for index, values in enumerate(scores):
+            shared = patches[index].intersection(core)
+            inner = shared.slices_in(patches[index])
+            blended[:, *shared.slices_in(core)] += values[:, *inner] * weights[inner]
+        return blended
+
+    def _cut(self, stack: Stack, core: Window, cut: list[Window]) -> Iterator[Any]:
+        """Yield the patches of a core that see a valid pixel, and note in ``cut`` where each lies."""
+        from sitsinfer.predict import cut_patch
+
+        positions = self.card.positions_of(stack.dates, self.reference_date)
+        for window in self.lattice.patches(core):
+            patch = cut_patch(stack, self._window(core), window, self.extent, self.card.fill, positions)
+            if patch is not None:
+                cut.append(window)
+                yield patch
+
+    def _decide(self, scores: NDArray[np.float32], observed: NDArray[np.bool_]) -> dict[str, NDArray[np.uint8]]:
+        """Turn scores into the layers asked for; ``scores`` is used up."""
+        codes = np.array([entry.code for entry in self.card.predicted], np.uint8)
+        layers = {"classes": codes[scores.argmax(axis=0)][np.newaxis]}
+        if self.probabilities or self.confidence:
+            probabilities = _softmax(scores)
+            if self.probabilities:
+                layers["probabilities"] = _scaled(probabilities)
+            if self.confidence:
+                layers["confidence"] = _scaled(probabilities.max(axis=0, keepdims=True))
+        for values in layers.values():
+            values[:, ~observed] = NODATA
+        return layers
+
+
+def _softmax(scores: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Probabilities over the first axis, in place."""
+    scores -= scores.max(axis=0)
+    np.exp(scores, out=scores)
+    scores /= scores.sum(axis=0)
+    return scores
+
+
+def _scaled(probabilities: NDArray[np.float32]) -> NDArray[np.uint8]:
+    return np.rint(probabilities * FULL).astype(np.uint8)
+
+
+def _digest(value: Any) -> str:
+    """A short digest of anything that JSON can hold."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
