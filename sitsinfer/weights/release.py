@@ -1,0 +1,267 @@
+"""Import of checkpoints as they were published: U-TAE and its competitors, trained on PASTIS.
+
+A release is a folder with ``conf.json``, all options of the training script, and ``Fold_1`` to ``Fold_5``, each with a
+``model.pth.tar``, which is a serialised dict with the key ``state_dict``.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import pickle
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from sitsinfer.errors import WeightsError
+from sitsinfer.layers import ClassInfo
+from sitsinfer.weights.card import Card, Member
+from sitsinfer.weights.folder import build_module, save
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+FOLDS = (1, 2, 3, 4, 5)
+BANDS = ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12")
+SCALE = 1e-4
+VOID = 19
+
+CLASSES = (
+    ClassInfo(0, "Background", (225, 222, 214)),
+    ClassInfo(1, "Meadow", (148, 199, 106)),
+    ClassInfo(2, "Soft winter wheat", (240, 200, 70)),
+    ClassInfo(3, "Corn", (255, 127, 14)),
+    ClassInfo(4, "Winter barley", (196, 156, 60)),
+    ClassInfo(5, "Winter rapeseed", (250, 240, 60)),
+    ClassInfo(6, "Spring barley", (214, 188, 132)),
+    ClassInfo(7, "Sunflower", (190, 110, 20)),
+    ClassInfo(8, "Grapevine", (122, 40, 120)),
+    ClassInfo(9, "Beet", (206, 60, 130)),
+    ClassInfo(10, "Winter triticale", (150, 140, 80)),
+    ClassInfo(11, "Winter durum wheat", (224, 150, 60)),
+    ClassInfo(12, "Fruits, vegetables, flowers", (220, 40, 50)),
+    ClassInfo(13, "Potatoes", (160, 100, 70)),
+    ClassInfo(14, "Leguminous fodder", (60, 160, 140)),
+    ClassInfo(15, "Soybeans", (90, 130, 40)),
+    ClassInfo(16, "Orchard", (40, 100, 60)),
+    ClassInfo(17, "Mixed cereal", (190, 180, 110)),
+    ClassInfo(18, "Sorghum", (110, 60, 40)),
+    ClassInfo(VOID, "Void label", (120, 120, 120)),
+)
+
+_UTAE_OPTIONS = (
+    "encoder_widths",
+    "out_conv",
+    "decoder_widths",
+    "str_conv_k",
+    "str_conv_s",
+    "str_conv_p",
+    "agg_mode",
+    "encoder_norm",
+    "n_head",
+    "d_model",
+    "d_k",
+    "pad_value",
+    "padding_mode",
+)
+
+_RECURRENT = {
+    "encoder_widths": [64, 64, 64, 128],
+    "decoder_widths": [32, 32, 64, 128],
+    "out_conv": [32, 20],
+    "str_conv_k": 4,
+    "str_conv_s": 2,
+    "str_conv_p": 1,
+    "temporal": "lstm",
+    "input_size": 128,
+    "encoder_norm": "group",
+    "padding_mode": "zeros",
+}
+_STATE = {"num_classes": 20, "kernel_size": [3, 3], "input_size": [128, 128]}
+
+# What the published code builds for the value of "model" in conf.json: our architecture and, where conf.json does not
+# hold them, the fixed hyper-parameters. "buconvlstm" is one-directional in spite of its name.
+_COMPETITORS: dict[str, tuple[str, dict[str, Any]]] = {
+    "uconvlstm": ("recunet", {"input_dim": len(BANDS), **_RECURRENT, "hidden_dim": 64}),
+    "buconvlstm": ("recunet", {"input_dim": len(BANDS), **_RECURRENT, "hidden_dim": 30}),
+    "unet3d": ("unet3d", {"in_channel": len(BANDS), "n_classes": 20, "feats": 8, "zero_pad": True}),
+    "fpn": (
+        "fpn",
+        {
+            "input_dim": len(BANDS),
+            "num_classes": 20,
+            "inconv": [32, 64],
+            "n_levels": 4,
+            "n_channels": 64,
+            "hidden_size": 88,
+            "input_shape": [128, 128],
+            "mid_conv": True,
+        },
+    ),
+    "convlstm": ("convlstm", {"input_dim": len(BANDS), **_STATE, "hidden_dim": 160}),
+    "convgru": ("convgru", {"input_dim": len(BANDS), **_STATE, "hidden_dim": 180}),
+}
+
+
+def import_utae(
+    folder: Path,
+    folds: Sequence[int],
+    norm: Path,
+    out: Path,
+    *,
+    norm_folds: Literal["train", "test"] = "train",
+) -> Card:
+    """Turn a published release of U-TAE, or of a competitor in its paper, into a model folder.
+
+    Args:
+        folder: The release, with ``conf.json`` and ``Fold_k/model.pth.tar``.
+        folds: Which folds; several make an ensemble, whose scores are averaged. None of them: all that are there.
+        norm: ``NORM_S2_patch.json`` of PASTIS: means and standard deviations of each fold, in digital numbers.
+        out: The model folder to write.
+        norm_folds: Whose statistics normalise the input: those of the folds that a network was trained on, or, as for
+            the published scores, those of the fold that it was tested on, which new data do not have.
+
+    Returns:
+        The card as written.
+
+    Raises:
+        WeightsError: If a file is missing or is not what it should be, or the weights do not fit the architecture.
+        OutputError: If ``out`` cannot be written.
+    """
+    conf = _read_json(folder / "conf.json")
+    folds = list(folds) or _folds_of(folder)
+    statistics = _read_json(norm)
+    members = tuple(
+        _member(fold, statistics, norm, norm_folds, f"Fold_{fold}" if len(folds) > 1 else "") for fold in folds
+    )
+    card = _card(conf, folder, folds, members, norm_folds)
+    state_dicts = []
+    for fold in folds:
+        path = folder / f"Fold_{fold}" / "model.pth.tar"
+        state_dict = _read_checkpoint(path)
+        build_module(card, state_dict, path)
+        state_dicts.append(state_dict)
+    return save(out, card, state_dicts)
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        entries = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise WeightsError(f"{path} is missing. Check the path; see 'sitsinfer models import --help'.") from None
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"Cannot read {path}: {error}. Expected JSON.") from error
+    if not isinstance(entries, dict):
+        raise WeightsError(f"{path} holds no object. Expected the file as it was published.")
+    return entries
+
+
+def _folds_of(folder: Path) -> list[int]:
+    folds = [fold for fold in FOLDS if (folder / f"Fold_{fold}").is_dir()]
+    if not folds:
+        raise WeightsError(f"{folder} has no folder Fold_1 to Fold_5. Give the folder that holds them and conf.json.")
+    return folds
+
+
+def _member(fold: int, statistics: Mapping[str, Any], path: Path, norm_folds: str, name: str) -> Member:
+    """One fold's network, with its statistics: the plain mean over those of the folds chosen, as reflectance."""
+    if fold not in FOLDS:
+        raise WeightsError(f"There is no fold {fold}. Choose 1 to 5, or all.")
+    # Network k was trained on folds k, k+1, k+2, validated on k+3 and tested on k+4, counted in a circle.
+    chosen = [f"Fold_{(fold - 1 + step) % 5 + 1}" for step in ((0, 1, 2) if norm_folds == "train" else (4,))]
+    columns = {}
+    for key in ("mean", "std"):
+        try:
+            rows = [[float(value) for value in statistics[entry][key]] for entry in chosen]
+            columns[key] = tuple(sum(values) / len(rows) * SCALE for values in zip(*rows, strict=True))
+        except (KeyError, TypeError, ValueError) as error:
+            raise WeightsError(
+                f"{path} lacks {key} of {', '.join(chosen)}. Expected NORM_S2_patch.json as published with PASTIS."
+            ) from error
+    return Member(name, columns["mean"], columns["std"])
+
+
+def _card(conf: Mapping[str, Any], folder: Path, folds: Sequence[int], members: tuple[Member, ...], norm: str) -> Card:
+    architecture, hyperparameters = _network(conf, folder / "conf.json")
+    name = f"{conf['model']}-pastis-fold-{folds[0]}" if len(folds) == 1 else f"{conf['model']}-pastis"
+    listed = ", ".join(str(fold) for fold in folds)
+    return Card(
+        name=name,
+        title=f"{conf['model']} trained on PASTIS, fold {listed}" + (", scores averaged" if len(folds) > 1 else ""),
+        description=(
+            f"Crop types of France from a year of Sentinel-2 (September to November of the next year), 10 m. Input is "
+            f"normalised by the statistics of the {norm} folds. Void label (19) marks parcels cut by the border of a "
+            f"training patch; it is no land cover and is never predicted."
+        ),
+        architecture=architecture,
+        hyperparameters=hyperparameters,
+        task="segment",
+        sensor="sentinel-2",
+        bands=BANDS,
+        scale=SCALE,
+        offset=0.0,
+        positions="days",
+        reference_date=_reference_date(conf, folder / "conf.json"),
+        patch=128,
+        margin=16,
+        blend=16,
+        fill="reflect",
+        members=members,
+        classes=CLASSES,
+        ignore=(VOID,),
+        licence="See the release",
+        citation=(
+            "V. Sainte Fare Garnot and L. Landrieu, Panoptic Segmentation of Satellite Image Time Series with "
+            "Convolutional Temporal Attention Networks, ICCV 2021"
+        ),
+        source=f"Published checkpoint, {', '.join(f'Fold_{fold}/model.pth.tar' for fold in folds)}",
+        digest="0" * 64,
+    )
+
+
+def _network(conf: Mapping[str, Any], path: Path) -> tuple[str, dict[str, Any]]:
+    """Our architecture and its hyper-parameters."""
+    model = conf.get("model")
+    if model != "utae" and model not in _COMPETITORS:
+        raise WeightsError(
+            f"{path} is of a model '{model}'. Expected a semantic release: utae, {', '.join(_COMPETITORS)}."
+        )
+    if conf.get("num_classes") != len(CLASSES):
+        raise WeightsError(f"{path} has {conf.get('num_classes')} classes. Expected the {len(CLASSES)} of PASTIS.")
+    if conf.get("mono_date"):
+        raise WeightsError(f"{path} is of a model trained on single dates. Choose one trained on time series.")
+    if model != "utae":
+        architecture, fixed = _COMPETITORS[model]
+        return architecture, {**fixed, "pad_value": conf.get("pad_value", 0)}
+    if missing := [option for option in _UTAE_OPTIONS if option not in conf]:
+        raise WeightsError(f"{path} lacks the option '{missing[0]}'. Expected the file as it was published.")
+    return "utae", {"input_dim": len(BANDS), **{option: conf[option] for option in _UTAE_OPTIONS}}
+
+
+def _reference_date(conf: Mapping[str, Any], path: Path) -> datetime.date:
+    try:
+        return datetime.date.fromisoformat(conf["ref_date"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise WeightsError(f"{path} has no 'ref_date' such as 2018-09-01. Expected the file as published.") from error
+
+
+def _read_checkpoint(path: Path) -> dict[str, Tensor]:
+    """The weights in a serialised checkpoint, and nothing that would have to be run."""
+    import torch
+
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise WeightsError(f"{path} is missing. Choose folds that are there.") from None
+    except pickle.UnpicklingError as error:
+        raise WeightsError(
+            f"{path} holds more than tensors and is not loaded: what else is in it could run code. "
+            f"Expected a checkpoint of tensors and plain numbers."
+        ) from error
+    except (OSError, EOFError, RuntimeError, ValueError) as error:
+        reason = str(error).splitlines()[0] if str(error) else "it ends early"
+        raise WeightsError(f"Cannot read {path}: {reason}. Fetch it again.") from error
+    state_dict = content.get("state_dict") if isinstance(content, dict) else None
+    if not isinstance(state_dict, dict) or not all(isinstance(value, torch.Tensor) for value in state_dict.values()):
+        raise WeightsError(f"{path} has no tensors under the key 'state_dict'. Expected a published checkpoint.")
+    return dict(state_dict)
