@@ -5,26 +5,31 @@ band tags ``CLASS_<code>``. GDAL and QGIS look for category names in a sidecar a
 of classes gets one as well. The map says the same without it.
 """
 
+import errno
+import os
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import rasterio
 import rasterio.shutil
+from numpy.typing import NDArray
 from rasterio._err import CPLE_BaseError
 from rasterio.errors import RasterioError
 from rasterio.windows import Window as RasterioWindow
 
-from sitsinfer.errors import OutputError
 from sitsinfer.grid import Grid, Window, whole
 from sitsinfer.layers import Layer
 from sitsinfer.products import LayerSource
 from sitsinfer.products.sidecar import write_sidecar
-from sitsinfer.products.whole import free_bytes, unwritable, whole_file
+from sitsinfer.products.whole import free_bytes, whole_file
 
 BLOCK = 512
 """Height and width of a block in the file, in pixels."""
+OTHER_BLOCK = 384
+"""The same, for a raster with a level that is exactly ``BLOCK`` pixels wide."""
 STEP = 2 * BLOCK
 """Height and width of the windows that are copied at a time, in pixels."""
 GDAL_OPTIONS = {
@@ -50,16 +55,22 @@ def write_cog(source: LayerSource, path: Path, tags: Mapping[str, str]) -> None:
     Raises:
         OutputError: If it cannot be written whole; then ``path`` is as it was.
     """
+    with rasterio.Env(**GDAL_OPTIONS), whole_file(path) as draft, _gdal_errors():
+        pixels = draft.with_name("pixels.tif")
+        _write_pixels(source, pixels, tags)
+        _check_room(draft, pixels.stat().st_size)
+        rasterio.shutil.copy(pixels, draft, driver="COG", **_cog_options(source))
+        _check(source, draft)
+        write_sidecar(path, source.layer)
+
+
+@contextmanager
+def _gdal_errors() -> Iterator[None]:
+    """Turn what GDAL raises into the error of a file that cannot be written."""
     try:
-        with rasterio.Env(**GDAL_OPTIONS), whole_file(path) as draft:
-            pixels = draft.with_name("pixels.tif")
-            _write_pixels(source, pixels, tags)
-            _check_room(draft, pixels.stat().st_size)
-            rasterio.shutil.copy(pixels, draft, driver="COG", **_cog_options(source.layer))
-            _check(source, draft)
-            write_sidecar(path, source.layer)
+        yield
     except (RasterioError, CPLE_BaseError) as error:
-        raise unwritable(path, str(error.__cause__ or error)) from error
+        raise OSError(str(error.__cause__ or error)) from error
 
 
 def _write_pixels(source: LayerSource, path: Path, tags: Mapping[str, str]) -> None:
@@ -110,10 +121,11 @@ def _describe(file: Any, layer: Layer) -> None:
         file.write_colormap(1, {entry.code: (*entry.color, 255) for entry in layer.classes})
 
 
-def _cog_options(layer: Layer) -> dict[str, Any]:
+def _cog_options(source: LayerSource) -> dict[str, Any]:
     """Creation options of GDAL's COG driver."""
+    layer = source.layer
     return {
-        "BLOCKSIZE": BLOCK,
+        "BLOCKSIZE": _block_size(*source.grid.shape),
         "COMPRESS": "DEFLATE",  # which readers in browsers know as well
         "PREDICTOR": "NO" if layer.is_categorical else "YES",
         "OVERVIEW_RESAMPLING": "MODE" if layer.is_categorical else "AVERAGE",
@@ -123,23 +135,26 @@ def _cog_options(layer: Layer) -> dict[str, Any]:
     }
 
 
+def _block_size(height: int, width: int) -> int:
+    """Choose blocks such that no tall level of the pyramid is one block wide: validators take it for strips."""
+    while height > BLOCK:
+        if width == BLOCK:
+            return OTHER_BLOCK
+        height, width = -(-height // 2), -(-width // 2)
+    return BLOCK
+
+
 def _check(source: LayerSource, path: Path) -> None:
     """Compare a finished file with the layer it was made of; GDAL may not have noticed a full disk.
 
     Raises:
-        OutputError: If any pixel differs, or the file is not laid out as it should be.
+        OSError: If any pixel differs, or the file is not laid out as it should be.
     """
     with rasterio.open(path) as file:
-        told = _facts(file)
-        expected = {
-            "shape": tuple(source.grid.shape),
-            "bands": len(source.layer.bands),
-            "dtype": source.layer.dtype,
-            "transform": tuple(source.grid.affine),
-            "layout": "COG",
-        }
-        if told != expected:
-            raise OutputError(f"GDAL wrote {told} where {expected} was expected. Nothing was published; try again.")
+        found, expected = _facts(file), _expected(source)
+        if found != expected:
+            wrong = [name for name in expected if found[name] != expected[name]]
+            raise OSError(f"GDAL left a file whose {', '.join(wrong)} differs from what was asked for")
         for window in _windows(source.grid):
             if not _same(file.read(window=_rasterio(window)), source.read(window)):
                 raise OSError(f"what was written at row {window.row}, col {window.col} reads back differently")
@@ -148,11 +163,22 @@ def _check(source: LayerSource, path: Path) -> None:
         _read_through(path, level)
 
 
+def _expected(source: LayerSource) -> dict[str, Any]:
+    """What the finished file should say."""
+    return {
+        "shape": tuple(source.grid.shape),
+        "bands": source.layer.bands,
+        "dtype": source.layer.dtype,
+        "transform": tuple(source.grid.affine),
+        "layout": "COG",
+    }
+
+
 def _facts(file: Any) -> dict[str, Any]:
     """What an open file says of itself."""
     return {
         "shape": file.shape,
-        "bands": file.count,
+        "bands": file.descriptions,
         "dtype": file.dtypes[0],
         "transform": tuple(file.transform),
         "layout": file.tags(ns="IMAGE_STRUCTURE").get("LAYOUT"),
@@ -166,7 +192,7 @@ def _read_through(path: Path, level: int) -> None:
             file.read(window=window)
 
 
-def _same(values: np.ndarray[Any, Any], expected: np.ndarray[Any, Any]) -> bool:
+def _same(values: NDArray[Any], expected: NDArray[Any]) -> bool:
     return np.array_equal(values, expected, equal_nan=expected.dtype.kind == "f")
 
 
@@ -177,7 +203,7 @@ def _check_room(path: Path, size: int) -> None:
         OSError: If fewer than ``size`` bytes are free.
     """
     if free_bytes(path) < size:
-        raise OSError(28, "No space left on device")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _windows(grid: Grid) -> Iterator[Window]:

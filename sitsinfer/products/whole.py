@@ -9,6 +9,9 @@ from pathlib import Path
 
 from sitsinfer.errors import OutputError, SitsInferError
 
+NEXT_TO_NOTHING = 2**20
+"""Free bytes below which a failure to write is put down to a full disk: libraries often do not say."""
+
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
@@ -24,16 +27,21 @@ def whole_file(path: Path) -> Iterator[Path]:
         OutputError: If the file cannot be written, as where the disk is full; nothing has changed then.
     """
     room = path.with_name(f".{path.name}.writing")
+    full = False
     try:
         with _cleared(room):
             draft = room / path.name
-            yield draft
-            _flush(draft)
-            draft.replace(path)
+            try:
+                yield draft
+                _flush(draft)
+                draft.replace(path)
+            except OSError as error:
+                full = error.errno in (errno.ENOSPC, errno.EDQUOT) or free_bytes(path) < NEXT_TO_NOTHING
+                raise
     except SitsInferError:
         raise
     except OSError as error:
-        raise unwritable(path, error.strerror or str(error), full=error.errno in (errno.ENOSPC, errno.EDQUOT)) from error
+        raise _unwritable(path, error, full) from error
 
 
 @contextmanager
@@ -53,22 +61,16 @@ def _flush(path: Path) -> None:
         os.fsync(file.fileno())
 
 
-def unwritable(path: Path, reason: str, *, full: bool = False) -> OutputError:
-    """An error that says why a file cannot be written, and what to do.
-
-    Args:
-        path: The final name.
-        reason: The system's or a library's words.
-        full: Whether the disk is known to be full; else the reason is searched for it.
-    """
-    reason = " ".join(reason.split()).rstrip(".")
+def _unwritable(path: Path, error: OSError, full: bool) -> OutputError:
+    """Say why a file cannot be written, and what to do."""
+    reason = " ".join((error.strerror or str(error)).split()).rstrip(".")
     folder = path.absolute().parent
     if not folder.is_dir():
         return OutputError(f"Cannot write {path}: there is no folder {folder}. Create it, or choose another.")
-    if full or os.strerror(errno.ENOSPC) in reason or free_bytes(path) < 2**20:
+    if full:
         return OutputError(
-            f"Cannot write {path}: {reason}. {free_bytes(path) / 1e6:.1f} MB are free in {folder}, which is too "
-            f"little. Make room there, or choose another folder."
+            f"Cannot write {path}: the disk is full ({reason}). {free_bytes(path) / 1e6:.1f} MB are free in {folder} "
+            f"without it. Make room there, or choose another folder."
         )
     return OutputError(f"Cannot write {path}: {reason}. Check that {folder} is writable, or choose another folder.")
 

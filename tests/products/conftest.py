@@ -1,0 +1,63 @@
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from affine import Affine
+from odc.geo.geobox import GeoBox
+
+from sitsinfer.grid import Grid, Window
+from sitsinfer.layers import ClassInfo, Layer
+
+CLASSES = (
+    ClassInfo(0, "Water", (58, 124, 196)),
+    ClassInfo(1, "Winter wheat", (236, 196, 72)),
+    ClassInfo(4, "Prairie & forêt", (74, 140, 66)),
+)
+
+
+@dataclass
+class ArraySource:
+    """A layer in memory that insists on being read within its grid."""
+
+    layer: Layer
+    grid: Grid
+    values: np.ndarray
+
+    def read(self, window: Window) -> np.ndarray:
+        assert window.row >= 0
+        assert window.col >= 0
+        assert window.stop_row <= self.grid.shape.y
+        assert window.stop_col <= self.grid.shape.x
+        return self.values[:, window.row : window.stop_row, window.col : window.stop_col]
+
+
+def utm_grid(height: int, width: int) -> Grid:
+    return GeoBox((height, width), Affine(10, 0, 499_980, 0, -10, 5_000_040), "EPSG:32631")
+
+
+@pytest.fixture
+def class_source():
+    """A maker of class layers: coarse fields of three classes, nodata in one corner."""
+
+    def make(height: int, width: int, grid: Grid | None = None) -> ArraySource:
+        row, col = np.indices((height, width))
+        values = np.array([0, 1, 4], np.uint8)[(row // 9 + col // 14) % 3]
+        values[: height // 3, : width // 4] = 255
+        layer = Layer("classes", "uint8", 255, ("class",), classes=CLASSES)
+        return ArraySource(layer, grid or utm_grid(height, width), values[None])
+
+    return make
+
+
+@pytest.fixture
+def score_source():
+    """A maker of layers of three scaled probabilities, each pixel telling where it is."""
+
+    def make(height: int, width: int) -> ArraySource:
+        row, col = np.indices((height, width))
+        values = np.stack([row % 251, col % 251, (row + col) % 251]).astype(np.uint8)
+        values[:, : height // 3, : width // 4] = 255
+        layer = Layer("probabilities", "uint8", 255, ("Water", "Winter wheat", "Maize"), scale=1 / 250)
+        return ArraySource(layer, utm_grid(height, width), values)
+
+    return make
