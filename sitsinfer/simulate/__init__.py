@@ -1,8 +1,8 @@
 """Simulated scenes with known truth: a year of Sentinel-2 over an agricultural landscape.
 
 ``landscape`` says what lies where, ``phenology`` what covers it on each day, ``sensor`` how bands see the materials,
-``weather`` when a satellite passes and through what it looks; ``rendering`` joins them to arrays, ``files`` writes them.
-Only the last three know dates or bands, so another sensor of the same ground is one more table and one more call.
+``weather`` when a satellite passes and through what it looks; ``rendering`` joins them to arrays, ``files`` and
+``polygons`` write them. Ground and phenology know no bands: another sensor of the same ground is one more table.
 """
 
 from sitsinfer.simulate.files import write_scene

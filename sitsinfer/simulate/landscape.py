@@ -151,7 +151,7 @@ def survey(seed: int, x_m: float, y_m: float, pixels: int, pixel_m: float, sampl
     Returns:
         The units of the square and their shares in its pixels, in row-major order.
     """
-    step = (np.arange(pixels * samples) + 0.5) * (pixel_m / samples)
+    step = (np.arange(pixels * samples, dtype=np.float64) + 0.5) * (pixel_m / samples)
     key = _unit_keys(seed, x_m + step, y_m + step)
     keys, labels = np.unique(key, return_inverse=True)
     labels = labels.reshape(pixels, samples, pixels, samples).swapaxes(1, 2).reshape(pixels**2, samples**2)
@@ -201,7 +201,7 @@ def _unit_keys(seed: int, x: Floats, y: Floats) -> Ints:
     stand = np.where(
         smooth_noise(seed, "conifers", x, y, 1800) + 2 * farms.wooded[farm] > 0.45, Kind.CONIFER, Kind.BROADLEAF
     )
-    key = np.where(trees > 1.15, _key(stand, farms.key[farm]), key)
+    key = np.where(trees > 1.0, _key(stand, farms.key[farm]), key)
 
     river = _distance_to_contour(seed, "river", x, y, 4200)
     river_half_m = 16 + 9 * smooth_noise(seed, "river-width", x, y, 1500)
@@ -209,7 +209,7 @@ def _unit_keys(seed: int, x: Floats, y: Floats) -> Ints:
     key[(river < river_half_m + 22) | (lake > -14)] = _key(np.int64(Kind.BANK), farms.key[0] * 0)
     key[(river < river_half_m) | (lake > 0)] = _key(np.int64(Kind.WATER), farms.key[0] * 0)
 
-    village = (_blobs(seed, "villages", x, y, 2100, 0.75, (90, 420)) > 0) & (lake < -14) & (river > river_half_m + 22)
+    village = (_blobs(seed, "villages", x, y, 2000, 0.8, (110, 480)) > 0) & (lake < -14) & (river > river_half_m + 22)
     key = np.where(village, _lots(x, y), key)
     key[_distance_to_contour(seed, "road", x, y, 5200) < 6] = _key(np.int64(Kind.ROAD), farms.key[0] * 0)
     return key
@@ -396,4 +396,4 @@ def _crops(seed: int, keys: Ints) -> NDArray[np.uint8]:
     taste = 0.5 + uniform(seed, "taste", i[:, None], j[:, None], codes[None, :])
     share = np.cumsum(taste * np.array(list(_CROPS.values())), axis=1)
     chosen = (share < uniform(seed, "crop", keys)[:, None] * share[:, -1:]).sum(axis=1)
-    return codes[chosen].astype(np.uint8)
+    return np.asarray(codes[chosen], dtype=np.uint8)

@@ -60,7 +60,7 @@ def generator(seed: int, salt: str, *keys: int) -> np.random.Generator:
 
 
 def _spline_weights(position: NDArray[np.float64], first: int, count: int) -> NDArray[np.float64]:
-    """Weigh lattice nodes ``first .. first + count - 1`` for each position by the cubic B-spline: (positions, nodes)."""
+    """Weigh ``count`` lattice nodes from ``first`` on for each position by the cubic B-spline: (positions, nodes)."""
     distance = np.abs(position[:, None] - np.arange(first, first + count))
     near = 2 / 3 - distance**2 + distance**3 / 2
     far = np.clip(2 - distance, 0, None) ** 3 / 6

@@ -98,8 +98,16 @@ class Habit:
     base: float = 0.0
     understorey: Material | None = None
     bloom: tuple[float, float] | None = None
-    spread: float = 8.0
+    spread: float = 11.0
 
+
+_STRAY_LEAF = {
+    Material.CEREAL: Material.LEAFY,
+    Material.LEAFY: Material.CEREAL,
+    Material.GRASS: Material.CEREAL,
+    Material.TREE: Material.GRASS,
+    Material.CONIFER: Material.TREE,
+}
 
 _WINTER_WEEDS = Season(-60, 12, 92, 8, 0.3, chance=0.35)
 _CATCH_CROP = Season(248, 9, 345, 14, 0.55, chance=0.4)
@@ -108,14 +116,14 @@ _NEXT_CEREAL = Season(318, 9, 600, 9, 0.3, chance=0.5)
 HABITS: dict[int, Habit] = {
     DECIDUOUS: Habit(Material.TREE, (Season(108, 6, 298, 8, 0.84),), 0.06, Material.LITTER, spread=5),
     CONIFEROUS: Habit(Material.CONIFER, (Season(120, 12, 290, 14, 0.08),), 0.78, Material.LITTER, spread=5),
-    MEADOW: Habit(Material.GRASS, (Season(84, 11, 318, 20, 0.45),), 0.42, spread=9),
+    MEADOW: Habit(Material.GRASS, (Season(84, 11, 318, 20, 0.45),), 0.4),
     WHEAT: Habit(
         Material.CEREAL,
         (Season(-55, 14, 181, 6, 0.26), Season(92, 9, 181, 6, 0.62, straw=0.85), _CATCH_CROP, _NEXT_CEREAL),
     ),
     BARLEY: Habit(
         Material.CEREAL,
-        (Season(-62, 13, 163, 6, 0.32), Season(84, 9, 163, 6, 0.56, straw=0.85), _CATCH_CROP, _NEXT_CEREAL),
+        (Season(-60, 13, 166, 6, 0.3), Season(85, 9, 166, 6, 0.58, straw=0.85), _CATCH_CROP, _NEXT_CEREAL),
     ),
     RAPESEED: Habit(
         Material.LEAFY,
@@ -123,15 +131,15 @@ HABITS: dict[int, Habit] = {
         bloom=(117, 0.65),
     ),
     MAIZE: Habit(Material.CEREAL, (_WINTER_WEEDS, Season(166, 8, 256, 9, 0.84, straw=0.6, harvest=20), _NEXT_CEREAL)),
-    BEET: Habit(Material.LEAFY, (_WINTER_WEEDS, Season(158, 9, 303, 8, 0.84))),
-    POTATO: Habit(Material.LEAFY, (_WINTER_WEEDS, Season(154, 6, 230, 8, 0.82, straw=0.3, harvest=25), _NEXT_CEREAL)),
+    BEET: Habit(Material.LEAFY, (_WINTER_WEEDS, Season(158, 9, 296, 8, 0.84))),
+    POTATO: Habit(Material.LEAFY, (_WINTER_WEEDS, Season(155, 7, 231, 8, 0.80, straw=0.45, harvest=24), _NEXT_CEREAL)),
     SUNFLOWER: Habit(
         Material.LEAFY,
-        (_WINTER_WEEDS, Season(157, 7, 229, 8, 0.76, straw=0.7, harvest=30), _NEXT_CEREAL),
+        (_WINTER_WEEDS, Season(160, 7, 236, 8, 0.76, straw=0.6, harvest=26), _NEXT_CEREAL),
         bloom=(196, 0.22),
     ),
-    SOYBEAN: Habit(Material.LEAFY, (_WINTER_WEEDS, Season(172, 9, 257, 6, 0.84, straw=0.45, harvest=18), _NEXT_CEREAL)),
-    ORCHARD: Habit(Material.TREE, (Season(122, 9, 292, 11, 0.42),), 0.04, Material.GRASS, spread=7),
+    SOYBEAN: Habit(Material.LEAFY, (_WINTER_WEEDS, Season(170, 9, 256, 7, 0.84, straw=0.5, harvest=18), _NEXT_CEREAL)),
+    ORCHARD: Habit(Material.TREE, (Season(120, 10, 294, 12, 0.36),), 0.04, Material.GRASS),
 }
 
 
@@ -195,8 +203,11 @@ def _vegetated(
     response[:] = -floor * green[..., None]
     fractions[..., Material.STRAW] += straw
     fractions[..., Material.FLOWER] += flower
-    fractions[..., habit.leaf] += green - flower
-    response[..., habit.leaf] += green
+    # Varieties: no crop's leaves are of one kind alone.
+    stray = np.abs(0.3 * normal(seed, "variety", keys)).clip(0, 0.8)
+    for leaf, share in ((habit.leaf, 1 - stray), (_STRAY_LEAF[habit.leaf], stray)):
+        fractions[..., leaf] += (green - flower) * share
+        response[..., leaf] += green * share
     return fractions, response
 
 
@@ -206,7 +217,7 @@ def _green_and_straw(seed: int, habit: Habit, keys: NDArray[np.int64], t: Floats
     spring, autumn = 4 * normal(seed, "spring"), 4 * normal(seed, "autumn")
     early = spring + habit.spread * normal(seed, "early", keys)
     late = autumn + habit.spread * (0.5 * normal(seed, "early", keys) + 0.85 * normal(seed, "late", keys))
-    vigour = np.clip(1 + 0.09 * normal(seed, "vigour", keys), 0.7, 1.2)
+    vigour = np.clip(1 + 0.15 * normal(seed, "vigour", keys), 0.55, 1.2)
     tillage = 15 + 55 * uniform(seed, "tillage", keys)
     day = t[:, None]
     green = np.zeros((len(t), len(keys))) + habit.base * vigour

@@ -12,8 +12,10 @@ import rasterio
 import rasterio.features
 import rasterio.windows
 import shapely
+import shapely.geometry
 from numpy.typing import NDArray
 from rasterio.io import DatasetReader
+from shapely.geometry import MultiPolygon, Polygon
 from shapely.geometry.base import BaseGeometry
 
 from sitsinfer.simulate.landscape import REACH_M
@@ -71,7 +73,7 @@ def _append(out: Path, pieces: dict[int, list[BaseGeometry]], class_of: dict[int
     keys = sorted(pieces)
     codes = [class_of.pop(key) for key in keys]
     joined = [shapely.unary_union(pieces[key]) for key in keys]
-    geometry: NDArray[np.object_] = np.array([_multi(g) for g in joined], dtype=object)
+    geometry: NDArray[np.object_] = np.array([_multi(outline) for outline in joined], dtype=object)
     frame = gpd.GeoDataFrame(
         {
             "id": np.array(keys, dtype=np.int64),
@@ -94,4 +96,4 @@ def _append(out: Path, pieces: dict[int, list[BaseGeometry]], class_of: dict[int
 
 def _multi(geometry: BaseGeometry) -> BaseGeometry:
     """Make every outline a multi-polygon, as a layer holds one type."""
-    return shapely.multipolygons([geometry]) if geometry.geom_type == "Polygon" else geometry
+    return MultiPolygon([geometry]) if isinstance(geometry, Polygon) else geometry

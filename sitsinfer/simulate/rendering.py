@@ -99,8 +99,8 @@ def _acquisitions(
     scene: Scene, sensor: Sensor, when: tuple[Pass, ...], block: Window, ground: Ground
 ) -> Iterator[tuple[NDArray[np.uint16], NDArray[np.uint8]]]:
     """See one block on every date: digital numbers (C, BLOCK, BLOCK) and mask (BLOCK, BLOCK)."""
-    x = (block.col + np.arange(BLOCK) + 0.5) * sensor.pixel_m
-    y = (block.row + np.arange(BLOCK) + 0.5) * sensor.pixel_m
+    x = (block.col + np.arange(BLOCK, dtype=np.float64) + 0.5) * sensor.pixel_m
+    y = (block.row + np.arange(BLOCK, dtype=np.float64) + 0.5) * sensor.pixel_m
     bands = len(sensor.bands)
     plants = cover(scene.seed, ground, [p.day for p in when])
     # A unit's spectrum, and beside it how the spectrum changes with vigour: one product mixes both into pixels.
