@@ -138,7 +138,7 @@ def build_module(card: Card, state_dict: Mapping[str, Tensor], path: Path) -> nn
     name = f"{path} does not hold a network '{card.architecture}' of these hyper-parameters"
     if missing := [key for key in own if key not in state_dict]:
         raise WeightsError(f"{name}: it lacks {_few(missing)}. Check architecture and hyper-parameters.")
-    if unexpected := [key for key in state_dict if key not in own]:
+    if unexpected := sorted(set(state_dict) - set(own)):
         raise WeightsError(f"{name}: it has also {_few(unexpected)}. Check architecture and hyper-parameters.")
     for key, value in own.items():
         if value.shape != state_dict[key].shape:

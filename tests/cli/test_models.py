@@ -1,0 +1,75 @@
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from sitsinfer import models, weights
+from sitsinfer.cli.models import app
+from sitsinfer.errors import OutputError, WeightsError
+
+OPTIONS = {
+    "encoder_widths": [4, 4],
+    "decoder_widths": [4, 4],
+    "out_conv": [4, 20],
+    "str_conv_k": 4,
+    "str_conv_s": 2,
+    "str_conv_p": 1,
+    "agg_mode": "att_group",
+    "encoder_norm": "group",
+    "n_head": 4,
+    "d_model": 16,
+    "d_k": 4,
+    "pad_value": 0,
+    "padding_mode": "reflect",
+}
+
+
+@pytest.fixture
+def arguments(tmp_path: Path) -> list[str]:
+    """What imports fold 1 of a release to ``tmp_path / "out"``."""
+    (tmp_path / "Fold_1").mkdir()
+    conf = {"model": "utae", **OPTIONS, "num_classes": 20, "ref_date": "2018-09-01"}
+    (tmp_path / "conf.json").write_text(json.dumps(conf))
+    state = models.build("utae", {"input_dim": 10, **OPTIONS}).state_dict()
+    torch.save({"epoch": 1, "state_dict": state}, tmp_path / "Fold_1" / "model.pth.tar")
+    statistics = {f"Fold_{k}": {"mean": [1000.0] * 10, "std": [500.0] * 10} for k in range(1, 6)}
+    (tmp_path / "norm.json").write_text(json.dumps(statistics))
+    return ["import", "utae", str(tmp_path), "--norm", str(tmp_path / "norm.json"), "--out", str(tmp_path / "out")]
+
+
+def test_an_imported_release_can_be_shown(arguments: list[str], tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, [*arguments, "--fold", "1"], catch_exceptions=False)
+    assert result.exit_code == 0
+    assert "utae trained on PASTIS, fold 1" in result.stdout
+    shown = CliRunner().invoke(app, ["show", str(tmp_path / "out")], catch_exceptions=False).stdout
+    assert "days since 2018-09-01" in shown
+    assert "2 Soft winter wheat" in shown
+    assert "19 Void label" not in shown
+    printed = CliRunner().invoke(app, ["show", str(tmp_path / "out"), "--json"], catch_exceptions=False).stdout
+    assert printed == (tmp_path / "out" / "model.json").read_text()
+
+
+def test_a_model_is_not_replaced_unasked(arguments: list[str], tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    with pytest.raises(OutputError, match="already exists"):
+        CliRunner().invoke(app, arguments, catch_exceptions=False)
+    assert CliRunner().invoke(app, [*arguments, "--overwrite"], catch_exceptions=False).exit_code == 0
+    assert weights.load_card(str(tmp_path / "out"))[0].members[0].name == ""
+
+
+def test_a_fold_that_is_no_number_is_misuse(arguments: list[str]) -> None:
+    result = CliRunner().invoke(app, [*arguments, "--fold", "first"])
+    assert result.exit_code == 2
+    assert "'first' is no fold" in result.output
+
+
+def test_embedded_models_are_listed() -> None:
+    result = CliRunner().invoke(app, ["list"], catch_exceptions=False)
+    assert [line.split()[0] for line in result.stdout.splitlines()] == weights.list_models()
+
+
+def test_an_unknown_model_is_an_error() -> None:
+    with pytest.raises(WeightsError, match="no model 'nowhere'"):
+        CliRunner().invoke(app, ["show", "nowhere"], catch_exceptions=False)

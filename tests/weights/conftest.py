@@ -1,0 +1,72 @@
+import datetime
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from sitsinfer import models, weights
+from sitsinfer.layers import ClassInfo
+from sitsinfer.weights import Card, Member
+
+TINY = {
+    "encoder_widths": [4, 4, 8],
+    "decoder_widths": [4, 4, 8],
+    "out_conv": [4, 3],
+    "str_conv_k": 4,
+    "str_conv_s": 2,
+    "str_conv_p": 1,
+    "agg_mode": "att_group",
+    "encoder_norm": "group",
+    "n_head": 4,
+    "d_model": 16,
+    "d_k": 4,
+    "pad_value": 0,
+    "padding_mode": "reflect",
+}
+
+
+@pytest.fixture
+def make_card() -> Callable[..., Card]:
+    def make(**changes: Any) -> Card:
+        entries: dict[str, Any] = {
+            "name": "tiny",
+            "title": "A tiny U-TAE",
+            "description": "For tests.",
+            "architecture": "utae",
+            "hyperparameters": {"input_dim": 2, **TINY},
+            "task": "segment",
+            "sensor": "sentinel-2",
+            "bands": ("B04", "B08"),
+            "scale": 1e-4,
+            "offset": 0.0,
+            "positions": "days",
+            "reference_date": datetime.date(2018, 9, 1),
+            "patch": 16,
+            "margin": 2,
+            "blend": 1,
+            "fill": "reflect",
+            "members": (Member("", (0.1, 0.3), (0.05, 0.1)),),
+            "classes": (
+                ClassInfo(1, "Water", (0, 0, 255)),
+                ClassInfo(4, "Forêt", (0, 99, 0)),
+                ClassInfo(19, "Void", (9, 9, 9)),
+            ),
+            "ignore": (19,),
+            "licence": "CC0-1.0",
+            "citation": "",
+            "source": "",
+            "digest": "0" * 64,
+        }
+        return Card(**{**entries, **changes})
+
+    return make
+
+
+@pytest.fixture
+def model_folder(tmp_path: Path, make_card: Callable[..., Card]) -> Path:
+    card = make_card()
+    torch.manual_seed(0)
+    weights.save(tmp_path / "tiny", card, [models.build("utae", card.hyperparameters).state_dict()])
+    return tmp_path / "tiny"
