@@ -1,0 +1,146 @@
+"""The STAC item beside a map: where and when it is from, what its files hold, and how they were made."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime, time
+from pathlib import Path
+from typing import Any
+
+from odc.geo.geom import Geometry
+
+from sitsinfer import __version__
+from sitsinfer.grid import Grid
+from sitsinfer.layers import Layer
+from sitsinfer.products.whole import whole_file
+
+EXTENSIONS = (
+    "https://stac-extensions.github.io/classification/v2.0.0/schema.json",
+    "https://stac-extensions.github.io/file/v2.1.0/schema.json",
+    "https://stac-extensions.github.io/processing/v1.2.0/schema.json",
+    "https://stac-extensions.github.io/projection/v2.0.0/schema.json",
+    "https://stac-extensions.github.io/raster/v2.0.0/schema.json",
+)
+MEDIA_TYPE = "image/tiff; application=geotiff; profile=cloud-optimized"
+SHA256 = "1220"
+"""How a multihash says that 32 bytes of SHA-256 follow."""
+
+
+def item_path(path: Path) -> Path:
+    """The name of the item that describes a product."""
+    return path.with_suffix(".json")
+
+
+def write_item(
+    path: Path,
+    products: Mapping[Path, Layer],
+    grid: Grid,
+    dates: Sequence[date],
+    provenance: Mapping[str, Any],
+) -> None:
+    """Write a STAC item that describes finished products.
+
+    Args:
+        path: The item to write or to replace.
+        products: The files, in the folder of ``path`` or elsewhere, and the layer each holds.
+        grid: Where their pixels lie.
+        dates: Dates of the acquisitions that went in; the first and the last are told.
+        provenance: What else to tell, as plain JSON: inputs, weights, options, timings. Each key becomes a property
+            ``sitsinfer:<key>``.
+
+    Raises:
+        OutputError: If it cannot be written.
+    """
+    with whole_file(path) as draft:
+        item = _item(path, products, grid, dates, provenance)
+        draft.write_text(json.dumps(item, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def _item(
+    path: Path,
+    products: Mapping[Path, Layer],
+    grid: Grid,
+    dates: Sequence[date],
+    provenance: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Build the item as plain JSON."""
+    import pystac
+
+    footprint = _footprint(grid)
+    box = footprint.boundingbox
+    item = pystac.Item(
+        id=path.stem,
+        geometry=footprint.json,
+        bbox=[box.left, box.bottom, box.right, box.top],
+        datetime=None,
+        start_datetime=_at(min(dates), time.min),
+        end_datetime=_at(max(dates), time(23, 59, 59)),
+        properties={
+            **_projection(grid),
+            "processing:software": {"sitsinfer": __version__},
+            **{f"sitsinfer:{key}": value for key, value in provenance.items()},
+        },
+        stac_extensions=list(EXTENSIONS),
+    )
+    for product, layer in products.items():
+        item.add_asset(layer.name, pystac.Asset(_href(product, path), **_asset(product, layer)))
+    return item.to_dict(include_self_link=False, transform_hrefs=False)
+
+
+def _footprint(grid: Grid) -> Geometry:
+    """The outline of a grid in longitude and latitude."""
+    height, width = grid.shape
+    longest = max(abs(grid.affine.a) * width, abs(grid.affine.e) * height)
+    return grid.extent.to_crs("EPSG:4326", resolution=longest / 2)
+
+
+def _at(day: date, moment: time) -> datetime:
+    return datetime.combine(day, moment, UTC)
+
+
+def _projection(grid: Grid) -> dict[str, Any]:
+    """Fields of the projection extension."""
+    assert grid.crs is not None, "every grid of ours has a CRS"
+    code = grid.crs.to_epsg()
+    fields: dict[str, Any] = {"proj:code": None if code is None else f"EPSG:{code}"}
+    if code is None:
+        fields["proj:projjson"] = grid.crs.proj.to_json_dict()
+    return {**fields, "proj:shape": list(grid.shape), "proj:transform": list(grid.affine)[:6]}
+
+
+def _href(product: Path, item: Path) -> str:
+    """Where a product lies, seen from its item."""
+    product, folder = product.absolute(), item.absolute().parent
+    return f"./{product.name}" if product.parent == folder else product.as_posix()
+
+
+def _asset(path: Path, layer: Layer) -> dict[str, Any]:
+    """Describe one file: its bytes, and what its bands hold."""
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    fields = {
+        "file:size": path.stat().st_size,
+        "file:checksum": SHA256 + digest,
+        "data_type": layer.dtype,
+        "nodata": "nan" if layer.nodata != layer.nodata else layer.nodata,
+        "bands": [_band(name, layer) for name in layer.bands],
+    }
+    return {"title": layer.name, "media_type": MEDIA_TYPE, "roles": ["data"], "extra_fields": fields}
+
+
+def _band(name: str, layer: Layer) -> dict[str, Any]:
+    """Describe one band."""
+    band: dict[str, Any] = {"name": name}
+    if layer.scale != 1:
+        band |= {"raster:scale": layer.scale, "raster:offset": 0.0}
+    if layer.is_categorical:
+        band["classification:classes"] = [
+            {
+                "value": entry.code,
+                "name": "-".join("".join(c if c.isalnum() else " " for c in entry.name).split()),
+                "title": entry.name,
+                "color_hint": "{:02X}{:02X}{:02X}".format(*entry.color),
+            }
+            for entry in layer.classes
+        ]
+    return band

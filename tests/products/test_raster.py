@@ -1,0 +1,70 @@
+import numpy as np
+import pytest
+import rasterio
+from affine import Affine
+from odc.geo.geobox import GeoBox
+
+from sitsinfer.errors import OutputError
+from sitsinfer.grid import Window, whole, window_grid
+from sitsinfer.products.cog import write_cog
+from sitsinfer.products.raster import open_raster
+
+
+def test_what_was_written_comes_back(class_source, tmp_path):
+    source = class_source(37, 61)
+    write_cog(source, tmp_path / "classes.tif", {})
+    window = Window(9, 20, 11, 30)
+    with open_raster(tmp_path / "classes.tif") as raster:
+        assert raster.layer == source.layer
+        assert raster.grid == source.grid
+        np.testing.assert_array_equal(raster.read(window), source.read(window))
+        np.testing.assert_array_equal(raster.valid(window), source.read(window)[0] != 255)
+
+
+def test_scale_comes_back(score_source, tmp_path):
+    write_cog(score_source(37, 61), tmp_path / "probabilities.tif", {})
+    with open_raster(tmp_path / "probabilities.tif") as raster:
+        assert raster.layer == score_source(37, 61).layer
+
+
+@pytest.mark.parametrize("nodata", [255, None])
+def test_shifted_grid_moves_no_pixel_and_is_invalid_beyond_the_file(tmp_path, nodata):
+    values = np.arange(35, dtype=np.uint8).reshape(5, 7)
+    profile = {"driver": "GTiff", "height": 5, "width": 7, "count": 1, "dtype": "uint8", "nodata": nodata}
+    with rasterio.open(
+        tmp_path / "a.tif", "w", **profile, crs="EPSG:32631", transform=Affine(10, 0, 100, 0, -10, 900)
+    ) as file:
+        file.write(values, 1)
+    grid = window_grid(GeoBox((5, 7), Affine(10, 0, 100, 0, -10, 900), "EPSG:32631"), Window(-1, 2, 4, 8))
+    with open_raster(tmp_path / "a.tif", grid) as raster:
+        read, valid = raster.read(whole(grid))[0], raster.valid(whole(grid))
+    expected = np.zeros((4, 8), bool)
+    expected[1:, :5] = True
+    np.testing.assert_array_equal(valid, expected)
+    np.testing.assert_array_equal(read[1:, :5], values[:3, 2:])
+
+
+def test_thumbnail_keeps_proportions(class_source, tmp_path):
+    write_cog(class_source(700, 1301), tmp_path / "classes.tif", {})
+    with open_raster(tmp_path / "classes.tif") as raster:
+        values, valid = raster.thumbnail(130)
+    assert values.shape == valid.shape == (70, 130)
+    assert set(np.unique(values)) == {0, 1, 4, 255}
+    assert not valid[:20, :30].any()
+
+
+def test_file_that_is_no_raster_is_named(tmp_path):
+    (tmp_path / "map.tif").write_text("text")
+    with (
+        pytest.raises(OutputError, match=r"^Cannot read .*map\.tif: .*Expected a raster"),
+        open_raster(tmp_path / "map.tif"),
+    ):
+        pass
+
+
+def test_raster_without_crs_is_refused(tmp_path):
+    profile = {"driver": "GTiff", "height": 5, "width": 7, "count": 1, "dtype": "uint8"}
+    with rasterio.open(tmp_path / "a.tif", "w", **profile, transform=Affine(10, 0, 0, 0, -10, 0)) as file:
+        file.write(np.zeros((1, 5, 7), np.uint8))
+    with pytest.raises(OutputError, match="has no CRS"), open_raster(tmp_path / "a.tif"):
+        pass
