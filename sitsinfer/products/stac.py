@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import Any
 
-from odc.geo.geom import Geometry
+from pyproj import Transformer
 
 from sitsinfer import __version__
 from sitsinfer.grid import Grid
@@ -66,12 +66,12 @@ def _item(
     """Build the item as plain JSON."""
     import pystac
 
-    footprint = _footprint(grid)
-    box = footprint.boundingbox
+    outline = _footprint(grid)
+    longitudes, latitudes = zip(*outline, strict=True)
     item = pystac.Item(
         id=path.stem,
-        geometry=footprint.json,
-        bbox=[box.left, box.bottom, box.right, box.top],
+        geometry={"type": "Polygon", "coordinates": [outline]},
+        bbox=[min(longitudes), min(latitudes), max(longitudes), max(latitudes)],
         datetime=None,
         start_datetime=_at(min(dates), time.min),
         end_datetime=_at(max(dates), time(23, 59, 59)),
@@ -87,11 +87,14 @@ def _item(
     return item.to_dict(include_self_link=False, transform_hrefs=False)
 
 
-def _footprint(grid: Grid) -> Geometry:
-    """The outline of a grid in longitude and latitude."""
+def _footprint(grid: Grid) -> list[tuple[float, float]]:
+    """The outline of a grid as longitudes and latitudes: its corners and the middles of its sides, anticlockwise."""
+    assert grid.crs is not None, "every grid of ours has a CRS"
     height, width = grid.shape
-    longest = max(abs(grid.affine.a) * width, abs(grid.affine.e) * height)
-    return grid.extent.to_crs("EPSG:4326", resolution=longest / 2)
+    steps = ((0, 0), (0, 1), (0, 2), (1, 2), (2, 2), (2, 1), (2, 0), (1, 0), (0, 0))  # columns and rows, in halves
+    places = [grid.affine @ (width * col / 2, height * row / 2) for col, row in steps]
+    to_degrees = Transformer.from_crs(grid.crs.proj, "EPSG:4326", always_xy=True)
+    return [to_degrees.transform(x, y) for x, y in places]
 
 
 def _at(day: date, moment: time) -> datetime:
