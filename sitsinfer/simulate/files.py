@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import rasterio
 import rasterio.windows
@@ -97,6 +98,7 @@ def _write(out: Path, scene: Scene, size: int, progress: Callable[[float], None]
             _write_window(series, masks, classes, parcels, window, part)
             progress((n + 1) / (len(windows) + 1))
     write_polygons(out / "truth" / "parcels.tif", out / "truth" / "classes.tif", out / "truth" / "parcels.gpkg")
+    _write_class_names(out / "truth" / "classes.tif.aux.xml")
     (out / "scene.json").write_text(json.dumps(_description(scene), indent=2) + "\n")
     progress(1.0)
 
@@ -195,10 +197,19 @@ def _open_truth(stack: ExitStack, out: Path, scene: Scene) -> tuple[DatasetWrite
     classes = _open(stack, out / "classes.tif", scene, 10, count=1, dtype="uint8", nodata=UNLABELLED)
     classes.write_colormap(1, {c.code: (*c.color, 255) for c in CLASSES})
     classes.descriptions = ("class",)
-    classes.update_tags(1, **{f"class_{c.code}": c.name for c in CLASSES})
+    classes.update_tags(1, **{f"CLASS_{c.code}": c.name for c in CLASSES})
     parcels = _open(stack, out / "parcels.tif", scene, 10, count=1, dtype="uint32", nodata=0)
     parcels.descriptions = ("parcel",)
     return classes, parcels
+
+
+def _write_class_names(sidecar: Path) -> None:
+    """Name the classes where GDAL and QGIS look for names, which rasterio cannot write."""
+    root = ElementTree.Element("PAMDataset")
+    names = ElementTree.SubElement(ElementTree.SubElement(root, "PAMRasterBand", band="1"), "CategoryNames")
+    for c in CLASSES:
+        ElementTree.SubElement(names, "Category").text = c.name
+    sidecar.write_bytes(ElementTree.tostring(root, encoding="utf-8"))
 
 
 def _description(scene: Scene) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import rasterio.features
 import rasterio.windows
 import shapely
 import shapely.geometry
+from affine import Affine
 from numpy.typing import NDArray
 from rasterio.io import DatasetReader
 from shapely.geometry import MultiPolygon, Polygon
@@ -60,7 +61,9 @@ def _outline(
     # Ids do not fit into the signed 32 bits that GDAL polygonises; their ranks do.
     rank = index.reshape(parcel.shape).astype(np.int32)
     pieces: dict[int, list[BaseGeometry]] = defaultdict(list)
-    shapes = rasterio.features.shapes(rank, mask=parcel != 0, transform=ids.window_transform(window))
+    north_up = ids.transform
+    transform = Affine(north_up.a, 0, north_up.c, 0, north_up.e, north_up.f + row * north_up.e)
+    shapes = rasterio.features.shapes(rank, mask=parcel != 0, transform=transform)
     for geometry, value in shapes:
         pieces[int(keys[int(value)])].append(shapely.geometry.shape(geometry))
     return pieces
