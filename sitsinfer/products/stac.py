@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Mapping
 from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from pyproj import Transformer
 from sitsinfer import __version__
 from sitsinfer.grid import Grid
 from sitsinfer.layers import Layer
+from sitsinfer.products.raster import open_raster
 from sitsinfer.products.whole import whole_file
 
 EXTENSIONS = (
@@ -31,50 +33,42 @@ def item_path(path: Path) -> Path:
     return path.with_suffix(".json")
 
 
-def write_item(
-    path: Path,
-    products: Mapping[Path, Layer],
-    grid: Grid,
-    dates: Sequence[date],
-    provenance: Mapping[str, Any],
-) -> None:
-    """Write a STAC item that describes finished products.
+def write_item(path: Path, products: Mapping[str, Path], provenance: Mapping[str, Any]) -> None:
+    """Write a STAC item that describes finished products of one run, all on one grid.
+
+    Grid, bands and classes are read from the files: the item tells what is in them.
 
     Args:
         path: The item to write or to replace.
-        products: The files, in the folder of ``path`` or elsewhere, and the layer each holds.
-        grid: Where their pixels lie.
-        dates: Dates of the acquisitions that went in; the first and the last are told.
-        provenance: What else to tell, as plain JSON: inputs, weights, options, timings. Each key becomes a property
+        products: GeoTIFFs by the name of the layer each holds, beside ``path`` or elsewhere; at least one.
+        provenance: How they were made, as plain JSON: ``dates`` of the acquisitions, in ISO format, and whatever else
+            is to be told, such as inputs, weights, options and timings. Each key becomes a property
             ``sitsinfer:<key>``.
 
     Raises:
-        OutputError: If it cannot be written.
+        OutputError: If it cannot be written, or a product not read.
     """
+    item = _item(path, products, provenance)
     with whole_file(path) as draft:
-        item = _item(path, products, grid, dates, provenance)
         draft.write_text(json.dumps(item, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
 
 
-def _item(
-    path: Path,
-    products: Mapping[Path, Layer],
-    grid: Grid,
-    dates: Sequence[date],
-    provenance: Mapping[str, Any],
-) -> dict[str, Any]:
+def _item(path: Path, products: Mapping[str, Path], provenance: Mapping[str, Any]) -> dict[str, Any]:
     """Build the item as plain JSON."""
     import pystac
 
+    with open_raster(next(iter(products.values()))) as first:
+        grid = first.grid
     outline = _footprint(grid)
     longitudes, latitudes = zip(*outline, strict=True)
+    days = [date.fromisoformat(day) for day in provenance["dates"]]
     item = pystac.Item(
         id=path.stem,
         geometry={"type": "Polygon", "coordinates": [outline]},
         bbox=[min(longitudes), min(latitudes), max(longitudes), max(latitudes)],
         datetime=None,
-        start_datetime=_at(min(dates), time.min),
-        end_datetime=_at(max(dates), time(23, 59, 59)),
+        start_datetime=datetime.combine(min(days), time.min, UTC),
+        end_datetime=datetime.combine(max(days), time(23, 59, 59), UTC),
         properties={
             **_projection(grid),
             "processing:software": {"sitsinfer": __version__},
@@ -82,8 +76,8 @@ def _item(
         },
         stac_extensions=list(EXTENSIONS),
     )
-    for product, layer in products.items():
-        item.add_asset(layer.name, pystac.Asset(_href(product, path), **_asset(product, layer)))
+    for name, product in products.items():
+        item.add_asset(name, pystac.Asset(_href(product, path), **_asset(name, product)))
     return item.to_dict(include_self_link=False, transform_hrefs=False)
 
 
@@ -95,10 +89,6 @@ def _footprint(grid: Grid) -> list[tuple[float, float]]:
     places = [grid.affine @ (width * col / 2, height * row / 2) for col, row in steps]
     to_degrees = Transformer.from_crs(grid.crs.proj, "EPSG:4326", always_xy=True)
     return [to_degrees.transform(x, y) for x, y in places]
-
-
-def _at(day: date, moment: time) -> datetime:
-    return datetime.combine(day, moment, UTC)
 
 
 def _projection(grid: Grid) -> dict[str, Any]:
@@ -117,18 +107,20 @@ def _href(product: Path, item: Path) -> str:
     return f"./{product.name}" if product.parent == folder else product.as_posix()
 
 
-def _asset(path: Path, layer: Layer) -> dict[str, Any]:
+def _asset(name: str, path: Path) -> dict[str, Any]:
     """Describe one file: its bytes, and what its bands hold."""
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
+    with open_raster(path) as raster:
+        layer = raster.layer
     fields = {
         "file:size": path.stat().st_size,
         "file:checksum": SHA256 + digest,
         "data_type": layer.dtype,
-        "nodata": "nan" if layer.nodata != layer.nodata else layer.nodata,
-        "bands": [_band(name, layer) for name in layer.bands],
+        "nodata": "nan" if math.isnan(layer.nodata) else layer.nodata,
+        "bands": [_band(band, layer) for band in layer.bands],
     }
-    return {"title": layer.name, "media_type": MEDIA_TYPE, "roles": ["data"], "extra_fields": fields}
+    return {"title": name, "media_type": MEDIA_TYPE, "roles": ["data"], "extra_fields": fields}
 
 
 def _band(name: str, layer: Layer) -> dict[str, Any]:

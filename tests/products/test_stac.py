@@ -1,25 +1,29 @@
 import hashlib
 import json
-from datetime import date
 from pathlib import Path
 
 import pystac
 import pytest
 
+from sitsinfer.errors import OutputError
 from sitsinfer.products.cog import write_cog
 from sitsinfer.products.stac import item_path, write_item
 
-DATES = [date(2022, 5, 19), date(2022, 1, 3), date(2022, 11, 30)]
+PROVENANCE = {"dates": ["2022-05-19", "2022-01-03", "2022-11-30"], "inputs": [{"name": "a.tif", "size": 12}]}
 
 
 @pytest.fixture
-def item(class_source, score_source, tmp_path):
-    products = {}
-    for name, source in (("map.tif", class_source(37, 61)), ("probs.tif", score_source(37, 61))):
-        write_cog(source, tmp_path / name, {})
-        products[tmp_path / name] = source.layer
-    path = item_path(tmp_path / "map.tif")
-    write_item(path, products, class_source(37, 61).grid, DATES, {"inputs": [{"name": "a.tif", "size": 12}]})
+def products(class_source, score_source, tmp_path):
+    files = {"classes": tmp_path / "map.tif", "probabilities": tmp_path / "probs.tif"}
+    write_cog(class_source(37, 61), files["classes"], {})
+    write_cog(score_source(37, 61), files["probabilities"], {})
+    return files
+
+
+@pytest.fixture
+def item(products):
+    path = item_path(products["classes"])
+    write_item(path, products, PROVENANCE)
     return path
 
 
@@ -52,9 +56,15 @@ def test_assets_tell_bytes_and_bands(item):
     assert assets["probabilities"]["bands"][0]["raster:scale"] == 1 / 250
 
 
-def test_products_elsewhere_are_named_in_full(item, class_source, tmp_path):
+def test_products_elsewhere_are_named_in_full(products, tmp_path):
     other = tmp_path / "elsewhere" / "map.json"
     other.parent.mkdir()
-    write_item(other, {tmp_path / "map.tif": class_source(5, 7).layer}, class_source(5, 7).grid, DATES, {})
+    write_item(other, products, PROVENANCE)
     href = json.loads(other.read_text(encoding="utf-8"))["assets"]["classes"]["href"]
-    assert Path(href) == tmp_path / "map.tif"
+    assert Path(href) == products["classes"]
+
+
+def test_missing_product_is_an_error(tmp_path):
+    with pytest.raises(OutputError, match="^Cannot read .*map.tif: "):
+        write_item(tmp_path / "map.json", {"classes": tmp_path / "map.tif"}, PROVENANCE)
+    assert list(tmp_path.iterdir()) == []
