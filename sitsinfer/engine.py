@@ -1,24 +1,23 @@
-"""The one loop that drives tiles through Dask, the same for every command; and the only file that knows Dask.
+"""The whole life of a run, the same for every command.
 
 A tile's task is a plain function, :func:`process_tile`. Workers write what they computed into the store; only a small
-report travels. :func:`run` is the whole life of a run: is there anything to do, open or create the store, drive what is
-missing, publish, remove the store.
+report travels. :func:`run` asks whether there is anything to do, opens or creates the store, drives the tiles that are
+missing through the cluster, publishes, and removes the store.
 """
 
-import itertools
+import functools
 import json
 import logging
 import threading
 import time
 import zlib
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from sitsinfer import __version__
-from sitsinfer.errors import DeviceError, OutputError, ReadError, SeriesError, TilesFailed
+from sitsinfer.errors import OutputError, ReadError, SeriesError, TilesFailed
 from sitsinfer.grid import Tile, Tiles, whole
 from sitsinfer.plan import Plan, make_plan
 from sitsinfer.store import Fingerprint, Store, TileReport, differing, locked, remove
@@ -26,16 +25,13 @@ from sitsinfer.tasks import Task, TileResult
 
 log = logging.getLogger(__name__)
 
-FINGERPRINT_TAG = "SITSINFER_FINGERPRINT"
+FINGERPRINT_TAG = "FINGERPRINT"
 
 RETRY_DELAYS = (0.5, 2.0)
 """Seconds before a read that failed is tried again."""
 
 AGEING_PARTS = {"inputs", "dates", "area", "version"}
 """Parts of a fingerprint that change by themselves; a map that differs in others was asked for differently."""
-
-CONNECT_SECONDS = 20
-CLOSE_SECONDS = 5
 
 _device_locks: dict[str, threading.Lock] = {}
 
@@ -132,14 +128,14 @@ def run(
     return summary
 
 
-def process_tile(task: Task[Any], store: Store, tile: Tile, threads: int) -> TileReport | TileFailure:
+def process_tile(task: Task[Any], store: Store, threads: int, tile: Tile) -> TileReport | TileFailure:
     """Read, compute and write one tile, then mark it.
 
     Args:
         task: What to do.
         store: Where its layers go.
-        tile: Which tile.
         threads: Threads of the computation on a CPU.
+        tile: Which tile.
 
     Returns:
         A report, or the reason why the tile could not be read even after some tries.
@@ -240,8 +236,8 @@ def _open_store(path: Path, task: Task[Any], fingerprint: Fingerprint, options: 
     """
     if options.overwrite or not (path / "run.json").exists():
         _forget(path)
-        size = _plan(task, options).tile_size
-        return Store.create(path, task.layers, task.grid, Tiles(whole(task.grid).shape, size, task.tile_shift), fingerprint)
+        tiles = Tiles(whole(task.grid).shape, _plan(task, options).tile_size, task.tile_shift)
+        return Store.create(path, task.layers, task.grid, tiles, fingerprint)
     store = Store.open(path, fingerprint)
     if options.tile_size not in (None, store.tiles.size):
         raise OutputError(
@@ -259,93 +255,29 @@ def _forget(path: Path) -> None:
 
 
 def _plan(task: Task[Any], options: Options) -> Plan:
-    workers = 1 if options.workers is None else options.workers
-    return make_plan(task, memory=options.memory, tile_size=options.tile_size, workers=workers)
+    return make_plan(task, memory=options.memory, tile_size=options.tile_size, workers=options.workers)
 
 
 def _drive(task: Task[Any], store: Store, options: Options, kept: int) -> list[TileFailure]:
-    """Drive the tiles that are missing through Dask, a bounded number at a time."""
-    from distributed import KilledWorker, as_completed
+    """Make the tiles that are missing."""
+    from sitsinfer.cluster import map_tiles  # Dask: not to be imported where there is nothing to do
 
     plan = _plan(task, replace(options, tile_size=store.tiles.size))
     missing = (tile for tile in store.tiles if not store.is_done(tile))
+    work = functools.partial(process_tile, task, store, plan.threads)
     failures: list[TileFailure] = []
-    done = kept
-    options.progress(done, len(store.tiles))
-    with _client(plan, options) as client:
-
-        def submit(tile: Tile) -> Any:
-            return client.submit(process_tile, task, store, tile, plan.threads, key=f"tile-{tile.name}", pure=False)
-
-        running = as_completed([submit(tile) for tile in itertools.islice(missing, _in_flight(client, plan, options))])
-        for future in running:
-            try:
-                outcome = future.result()
-            except KilledWorker as error:
-                outcome = TileFailure(future.key.removeprefix("tile-"), f"its worker died again and again: {error}")
-            future.release()
-            running.update(map(submit, itertools.islice(missing, 1)))
-            if isinstance(outcome, TileFailure):
-                failures.append(outcome)
-                log.error("Tile %s failed: %s", outcome.name, outcome.reason, extra={"event": "tile failed"})
-            else:
-                done += 1
-                log.debug("Tile %s is done.", outcome.name, extra={"event": "tile", "report": asdict(outcome)})
-            options.progress(done, len(store.tiles))
+    options.progress(kept, len(store.tiles))
+    for done, (name, outcome) in enumerate(map_tiles(work, missing, plan, options.scheduler), start=kept + 1):
+        if not isinstance(outcome, TileReport):
+            reason = (
+                outcome.reason if isinstance(outcome, TileFailure) else f"its worker died again and again: {outcome}"
+            )
+            failures.append(TileFailure(name, reason))
+            log.error("Tile %s failed: %s", name, reason, extra={"event": "tile failed"})
+        else:
+            log.debug("Tile %s is done.", name, extra={"event": "tile", "report": asdict(outcome)})
+        options.progress(done, len(store.tiles))
     return failures
-
-
-@contextmanager
-def _client(plan: Plan, options: Options) -> Iterator[Any]:
-    """A Dask client: of the scheduler asked for, of worker processes on this machine, or of this process's threads."""
-    import dask
-    from distributed import Client, LocalCluster
-
-    # No line of ours depends on what Dask logs; the errors that matter come back with the futures.
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)
-    quiet = {"distributed.worker.memory.rebalance.measure": "managed", "distributed.admin.log-length": 100}
-    with dask.config.set(quiet):
-        if options.scheduler is not None:
-            with _connected(options.scheduler) as client:
-                yield client
-            return
-        cluster = LocalCluster(
-            n_workers=plan.workers,
-            threads_per_worker=plan.in_flight,
-            processes=options.workers is not None,
-            protocol=None if options.workers is not None else "inproc://",
-            dashboard_address=None,
-            memory_limit=0,
-            silence_logs=logging.CRITICAL,
-        )
-        try:
-            with Client(cluster) as client:
-                yield client
-        finally:
-            cluster.close(timeout=CLOSE_SECONDS)
-
-
-@contextmanager
-def _connected(address: str) -> Iterator[Any]:
-    from distributed import Client
-
-    try:
-        client = Client(address, timeout=CONNECT_SECONDS)
-    except (OSError, ValueError) as error:
-        raise DeviceError(
-            f"No Dask scheduler answers at {address} ({error}). Start one, or leave the address out."
-        ) from error
-    with client:
-        if not client.nthreads():
-            raise DeviceError(f"The Dask scheduler at {address} has no workers. Start some first.")
-        yield client
-
-
-def _in_flight(client: Any, plan: Plan, options: Options) -> int:
-    """Tiles to keep under way: as many as the workers have threads, which the plan chose for those of our own."""
-    if options.scheduler is None:
-        return plan.workers * plan.in_flight
-    return int(sum(client.nthreads().values()))
 
 
 def _summarize(store: Store, kept: int, seconds: float) -> Summary:

@@ -6,6 +6,7 @@ patches lie; it is fixed by the CRS and the pixel size alone, so that a pixel is
 area or tile it is in.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Self
@@ -15,11 +16,14 @@ from affine import Affine
 from numpy.typing import NDArray
 from odc.geo.crs import CRS
 from odc.geo.geobox import GeoBox
-from odc.geo.geom import Geometry
+from pyproj import Transformer
 
 from sitsinfer.errors import GridError
 
 Grid = GeoBox
+
+Bounds = tuple[float, float, float, float]
+"""Left, bottom, right and top, in units of a CRS."""
 
 
 @dataclass(frozen=True, order=True)
@@ -66,6 +70,12 @@ class Window:
         width = max(0, min(self.stop_col, other.stop_col) - col)
         return type(self)(row, col, height, width)
 
+    def union(self, other: "Window") -> Self:
+        """The smallest window that holds both."""
+        row, col = min(self.row, other.row), min(self.col, other.col)
+        stop_row, stop_col = max(self.stop_row, other.stop_row), max(self.stop_col, other.stop_col)
+        return type(self)(row, col, stop_row - row, stop_col - col)
+
     def slices_in(self, outer: "Window") -> tuple[slice, slice]:
         """Row and column slices of this window in an array that covers ``outer``."""
         row, col = self.row - outer.row, self.col - outer.col
@@ -80,85 +90,79 @@ def whole(grid: Grid) -> Window:
 
 def window_grid(grid: Grid, window: Window) -> Grid:
     """The grid of a window, which may reach beyond ``grid``."""
-    return GeoBox(window.shape, grid.affine * Affine.translation(window.col, window.row), grid.crs)
+    return GeoBox(window.shape, grid.affine @ Affine.translation(window.col, window.row), grid.crs)
 
 
 def is_aligned(grid: Grid, other: Grid, tolerance: float = 1e-3) -> bool:
     """Whether two grids share CRS, pixel size and phase, to ``tolerance`` pixels over both of them."""
     if grid.crs != other.crs or not _same_pixel_size(grid, other):
         return False
-    col, row = ~grid.affine * (other.affine.c, other.affine.f)
+    col, row = ~grid.affine @ (other.affine.c, other.affine.f)
     return bool(abs(col - round(col)) <= tolerance and abs(row - round(row)) <= tolerance)
 
 
 def _same_pixel_size(grid: Grid, other: Grid) -> bool:
     height, width = max(grid.shape.y, other.shape.y), max(grid.shape.x, other.shape.x)
-    drift = np.abs(np.array((~grid.affine * other.affine)[:6]) - np.array([1, 0, 0, 0, 1, 0]))
+    drift = np.abs(np.array((~grid.affine @ other.affine)[:6]) - np.array([1, 0, 0, 0, 1, 0]))
     return bool(max(drift[0], drift[3]) * width <= 0.05 and max(drift[1], drift[4]) * height <= 0.05)
 
 
 def offset_in(grid: Grid, inner: Grid) -> tuple[int, int]:
     """Row and column of an aligned grid's first pixel in ``grid``."""
-    col, row = ~grid.affine * (inner.affine.c, inner.affine.f)
+    col, row = ~grid.affine @ (inner.affine.c, inner.affine.f)
     return round(row), round(col)
 
 
-def crop(grid: Grid, area: Geometry) -> Grid:
-    """The pixels of a grid that an area touches, as a grid of the same phase.
+def crop(grid: Grid, bounds: Bounds, crs: CRS | None = None) -> Grid:
+    """The pixels of a grid that a rectangle touches, as a grid of the same phase.
 
     Args:
         grid: The grid to crop.
-        area: A geometry in any CRS; its bounding box in the CRS of ``grid`` counts.
+        bounds: Left, bottom, right and top.
+        crs: The CRS of ``bounds``; that of ``grid`` if ``None``.
 
     Raises:
-        GridError: If the area lies outside the grid.
+        GridError: If the rectangle encloses nothing, or lies outside the grid.
     """
-    box = area.to_crs(_crs(grid), resolution=_densify(area)).boundingbox
-    corners = [~grid.affine * (x, y) for x in (box.left, box.right) for y in (box.bottom, box.top)]
-    cols, rows = [c for c, _ in corners], [r for _, r in corners]
-    snug = 1e-6  # pixels: bounds that lie on a pixel's edge do not take in the next pixel
-    row, col = int(np.floor(min(rows) + snug)), int(np.floor(min(cols) + snug))
-    stop_row, stop_col = int(np.ceil(max(rows) - snug)), int(np.ceil(max(cols) - snug))
-    window = Window(row, col, stop_row - row, stop_col - col).intersection(whole(grid))
+    left, bottom, right, top = bounds
+    if not (right > left and top > bottom):
+        raise GridError(
+            f"Bounds {_bounds_text(bounds)} enclose nothing. Give left, bottom, right and top, in this order."
+        )
+    window = _touched(grid, _project(bounds, crs, grid)).intersection(whole(grid))
     if window.is_empty:
         raise GridError(
-            f"The area {_bounds_text(box)} lies outside the data, which cover {_bounds_text(grid.boundingbox)} in "
-            f"{grid.crs}. Choose an area within."
+            f"The area {_bounds_text(bounds)} lies outside the data, which cover "
+            f"{_bounds_text(grid.boundingbox.bbox)} in {grid.crs}. Choose an area within."
         )
     return window_grid(grid, window)
 
 
-def _crs(grid: Grid) -> CRS:
-    """The CRS of a grid, which every grid of ours has."""
+def _project(bounds: Bounds, crs: CRS | None, grid: Grid) -> Bounds:
+    """Bounds in the CRS of a grid."""
+    if crs is None or crs == grid.crs:
+        return bounds
     assert grid.crs is not None
-    return grid.crs
-
-
-def _densify(area: Geometry) -> float:
-    """Length of the longest straight piece of an outline before it is projected, in its own units."""
-    box = area.boundingbox
-    return max(box.span_x, box.span_y, 1e-9) / 32
-
-
-def _bounds_text(box: "object") -> str:
-    return " ".join(f"{value:g}" if abs(value) < 1000 else f"{value:.1f}" for value in box)  # type: ignore[attr-defined]
-
-
-def area_of(bounds: tuple[float, float, float, float], crs: CRS) -> Geometry:
-    """The rectangle left, bottom, right, top.
-
-    Raises:
-        GridError: If right is not beyond left, or top not beyond bottom.
-    """
-    from odc.geo.geom import box
-
-    left, bottom, right, top = bounds
-    if not (right > left and top > bottom):
+    transformer = Transformer.from_crs(crs.proj, grid.crs.proj, always_xy=True)
+    left, bottom, right, top = transformer.transform_bounds(*bounds)
+    if not np.isfinite([left, bottom, right, top]).all():
         raise GridError(
-            f"Bounds {left:g} {bottom:g} {right:g} {top:g} enclose nothing. "
-            f"Give left, bottom, right and top, in this order."
+            f"The area {_bounds_text(bounds)} in {crs} does not exist in {grid.crs}. Choose an area within."
         )
-    return box(left, bottom, right, top, crs)
+    return left, bottom, right, top
+
+
+def _touched(grid: Grid, bounds: Bounds) -> Window:
+    """The pixels that bounds in the CRS of the grid touch; bounds on a pixel's edge do not touch the next."""
+    left, bottom, right, top = bounds
+    (first_col, first_row), (last_col, last_row) = (~grid.affine @ corner for corner in ((left, top), (right, bottom)))
+    snug = 1e-6  # pixels
+    row, col = math.floor(first_row + snug), math.floor(first_col + snug)
+    return Window(row, col, math.ceil(last_row - snug) - row, math.ceil(last_col - snug) - col)
+
+
+def _bounds_text(bounds: Bounds) -> str:
+    return " ".join(f"{value:g}" if abs(value) < 1000 else f"{value:.1f}" for value in bounds)
 
 
 @dataclass(frozen=True)
@@ -239,14 +243,6 @@ class Lattice:
         last = -((unused - stop - origin) // self.stride) - 1
         return range(first * self.stride - origin, last * self.stride - origin + 1, self.stride)
 
-    def reach(self, window: Window) -> Window:
-        """The window that all patches of ``window`` cover together."""
-        patches = self.patches(window)
-        if not patches:
-            return window
-        first, last = patches[0], patches[-1]
-        return Window(first.row, first.col, last.stop_row - first.row, last.stop_col - first.col)
-
     def weights(self) -> NDArray[np.float32]:
         """Weight of each pixel of a patch in the blend, (patch, patch).
 
@@ -263,7 +259,7 @@ class Lattice:
 
 def _whole_pixels(position: float) -> int:
     """A position in pixels, less its phase. Phases of 0 and 1/2, the common ones, are far from where this jumps."""
-    return int(np.floor(position + 0.25))
+    return math.floor(position + 0.25)
 
 
 def reflect(start: int, stop: int, first: int, end: int) -> NDArray[np.intp]:

@@ -30,35 +30,38 @@ class Plan:
 
     Attributes:
         tile_size: Height and width of a tile, in pixels.
-        workers: Worker processes.
+        workers: How many workers share the run.
+        processes: Whether each worker is a process of its own; else the only one is this process.
         in_flight: Tiles that each worker handles at a time.
         threads: Threads of each worker's computations on a CPU.
     """
 
     tile_size: int
     workers: int
+    processes: bool
     in_flight: int
     threads: int
 
 
-def make_plan(task: Task[object], *, memory: int | None, tile_size: int | None, workers: int) -> Plan:
+def make_plan(task: Task[object], *, memory: int | None, tile_size: int | None, workers: int | None) -> Plan:
     """Size a run so that all its workers together stay within ``memory``.
 
     Args:
         task: What is to be run; its tiles and its model say what they take.
         memory: Bytes for the whole run on this machine; half of what is free if ``None``.
         tile_size: Height and width of a tile in pixels, if it is to be that.
-        workers: Worker processes.
+        workers: Worker processes; ``None``: none but this one.
 
     Raises:
         GridError: If not even one of the smallest tiles fits.
     """
+    processes, workers = workers is not None, workers or 1
     budget = (available_memory() // 2 if memory is None else memory) // workers - PROCESS_BYTES - task.model_bytes()
     sizes = [tile_size] if tile_size else _candidates(task)
     for in_flight in range(STAGES, 0, -1):
         size = next((size for size in sizes if in_flight * task.tile_bytes(size) <= budget), 0)
         if size and (in_flight == 1 or size >= min(sizes[0], SPARING_STEPS * task.tile_step)):
-            return Plan(size, workers, in_flight, max(1, cores() // workers))
+            return Plan(size, workers, processes, in_flight, max(1, cores() // workers))
     smallest = workers * (PROCESS_BYTES + task.model_bytes() + task.tile_bytes(sizes[-1]))
     raise GridError(
         f"{workers} worker(s) with tiles of {sizes[-1]} pixels need {smallest / MIB:.0f} MiB of memory, more than "

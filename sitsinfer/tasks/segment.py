@@ -1,6 +1,7 @@
 """Semantic segmentation: the class of every pixel, by patches of one lattice."""
 
 import datetime
+import functools
 import hashlib
 import json
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from sitsinfer.errors import WeightsError
 from sitsinfer.grid import Grid, Lattice, Window, offset_in, whole
 from sitsinfer.layers import Layer
+from sitsinfer.patches import Patch, cut_patch, source_window
 from sitsinfer.series import Series, Stack, read_stack
 from sitsinfer.tasks import TileResult
 from sitsinfer.weights import Card
@@ -138,7 +140,8 @@ class Segment:
         return TileResult(self._decide(scores, observed), int(observed.sum()))
 
     def _window(self, core: Window) -> Window:
-        return self.lattice.reach(core).intersection(self.extent)
+        sources = [source_window(patch, self.extent, self.card.fill) for patch in self.lattice.patches(core)]
+        return functools.reduce(Window.union, sources)
 
     def _blend(self, stack: Stack, core: Window, threads: int) -> NDArray[np.float32]:
         """Scores of a core, (K, height, width): the weighted sum over its patches, in the lattice's order."""
@@ -155,11 +158,9 @@ class Segment:
             blended[:, *shared.slices_in(core)] += values[:, *inner] * weights[inner]
         return blended
 
-    def _cut(self, stack: Stack, core: Window, cut: list[Window]) -> Iterator[Any]:
+    def _cut(self, stack: Stack, core: Window, cut: list[Window]) -> Iterator[Patch]:
         """Yield the patches of a core that see a valid pixel, and note in ``cut`` where each lies."""
-        from sitsinfer.predict import cut_patch
-
-        positions = self.card.positions_of(stack.dates, self.reference_date)
+        positions = self.card.encode_dates(stack.dates, self.reference_date)
         for window in self.lattice.patches(core):
             patch = cut_patch(stack, self._window(core), window, self.extent, self.card.fill, positions)
             if patch is not None:

@@ -1,0 +1,139 @@
+"""The commands as functions, for Python users and for the command line alike."""
+
+import datetime
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sitsinfer import engine, weights
+from sitsinfer.area import Area
+from sitsinfer.engine import Options, Summary
+from sitsinfer.products import writer_for
+from sitsinfer.products.tags import read_tags
+from sitsinfer.series import Series, open_series
+from sitsinfer.store import Store
+from sitsinfer.tasks.segment import Segment
+from sitsinfer.weights import Card
+
+log = logging.getLogger(__name__)
+
+LONGEST_SPAN = 730
+"""Days from a reference date; published weights have seen less, so that beyond it the date is likely wrong."""
+
+
+def segment(
+    ts: Path,
+    out: Path,
+    *,
+    model: str = weights.DEFAULT_MODEL,
+    area: Area | None = None,
+    start: datetime.date | None = None,
+    end: datetime.date | None = None,
+    reference_date: datetime.date | None = None,
+    probabilities: Path | None = None,
+    confidence: Path | None = None,
+    quicklook: Path | None = None,
+    device: str = "auto",
+    precision: str = "auto",
+    margin: int | None = None,
+    batch_size: int | None = None,
+    strict: bool = False,
+    options: Options | None = None,
+) -> Summary:
+    """Map the class of every pixel of a time series.
+
+    Args:
+        ts: The series: a folder, a NetCDF file or a Zarr cube.
+        out: The map to write, a GeoTIFF; a STAC item comes to lie beside it.
+        model: Name of an embedded model, or a model folder.
+        area: What to limit the map to.
+        start: First date to use.
+        end: Last date to use.
+        reference_date: What days are counted from, instead of what the weights say.
+        probabilities: A GeoTIFF to write with the probability of each class.
+        confidence: A GeoTIFF to write with the probability of the class decided for.
+        quicklook: A PNG to write.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+        precision: ``auto``, ``fp32``, ``bf16`` or ``fp16``.
+        margin: Pixels on each side of a patch that are context only, instead of what the weights say.
+        batch_size: Patches computed at once; ``None``: what the device holds.
+        strict: Whether files left out, and anything else worth a note, are errors.
+        options: How to spread the run.
+
+    Returns:
+        What became of the run.
+
+    Raises:
+        SitsInferError: What stands in the way, on one line.
+    """
+    card, folder = weights.load_card(model)
+    series = open_series(ts, strict=strict).select(bands=card.bands, start=start, end=end)
+    _tell(series, card, reference_date)
+    task = Segment(
+        series=series,
+        grid=(area or Area()).crop(series.grid),
+        card=card,
+        weights=folder.resolve(),
+        margin=margin,
+        reference_date=reference_date,
+        probabilities=probabilities is not None,
+        confidence=confidence is not None,
+        device=device,
+        precision=precision,
+        batch_size=batch_size,
+    )
+    outputs = {"classes": out, "probabilities": probabilities, "confidence": confidence}
+    files = {layer: path for layer, path in outputs.items() if path is not None}
+    writers = {layer: writer_for(path) for layer, path in files.items()}
+
+    def publish(store: Store, tags: Mapping[str, str], summary: Summary) -> None:
+        from sitsinfer.products.stac import write_item
+
+        described = {**tags, "MODEL": card.name, "MODEL_SHA256": card.digest}
+        # The map comes last: once it is there under its name, all that belongs to it is.
+        for layer in reversed(files):
+            writers[layer](store.source(layer), files[layer], described)
+        write_item(out.with_suffix(".json"), files, _provenance(task, summary))
+
+    summary = engine.run(task, tuple(files.values()), publish, read_tags, options or Options())
+    if quicklook is not None:
+        from sitsinfer.products.quicklook import write_quicklook
+
+        write_quicklook(out, quicklook)
+    return summary
+
+
+def _tell(series: Series, card: Card, reference_date: datetime.date | None) -> None:
+    """Log what a user should know about the series before it is used."""
+    for note in series.notes:
+        log.warning("%s", note, extra={"event": "note"})
+    for entry in series.left_out:
+        log.warning("%s is left out: %s", entry.path.name, entry.reason, extra={"event": "left out"})
+    if series.sensor not in (card.sensor, "unknown"):
+        log.warning("The series is of %s, the weights of %s.", series.sensor, card.sensor, extra={"event": "note"})
+    days = card.encode_dates(series.dates, reference_date)
+    if card.positions == "days" and abs(days).max() > LONGEST_SPAN:
+        log.warning(
+            "Days run from %d to %d since %s, more than weights have seen. Set the reference date to the year's start.",
+            days.min(),
+            days.max(),
+            reference_date or card.reference_date,
+            extra={"event": "note"},
+        )
+
+
+def _provenance(task: Segment, summary: Summary) -> dict[str, Any]:
+    """What went into a map, for its STAC item."""
+    return {
+        "inputs": [name for name, _, _ in task.series.inputs()],
+        "dates": [str(date) for date in task.series.dates],
+        "sensor": task.series.sensor,
+        "model": task.card.name,
+        "model_sha256": task.card.digest,
+        "reference_date": str(task.reference_date or task.card.reference_date),
+        "margin": task.lattice.margin,
+        "device": task.device,
+        "precision": task.precision,
+        "seconds": dict(summary.seconds or {}),
+    }

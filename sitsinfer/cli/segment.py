@@ -1,0 +1,81 @@
+"""``sitsinfer segment``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sitsinfer.cli import _options as opt
+from sitsinfer.cli._log import progress, set_up
+
+
+def segment(
+    ts: opt.SeriesPath,
+    out: opt.OutputPath,
+    model: opt.ModelName = None,
+    bounds: opt.Bounds = None,
+    bounds_crs: opt.BoundsCrs = None,
+    aoi: opt.Aoi = None,
+    start: opt.Start = None,
+    end: opt.End = None,
+    reference_date: opt.ReferenceDate = None,
+    probabilities: Annotated[
+        Path | None, typer.Option(help="A GeoTIFF to write with the probability of each class.")
+    ] = None,
+    confidence: Annotated[
+        Path | None, typer.Option(help="A GeoTIFF to write with the probability of the class decided for.")
+    ] = None,
+    quicklook: Annotated[Path | None, typer.Option(help="A PNG to write.")] = None,
+    device: opt.Device = "auto",
+    precision: opt.Precision = "auto",
+    margin: opt.Margin = None,
+    batch_size: opt.BatchSize = 0,
+    tile_size: opt.TileSize = None,
+    memory: opt.Memory = None,
+    workers: opt.Workers = None,
+    scheduler: opt.Scheduler = None,
+    strict: opt.Strict = False,
+    overwrite: opt.Overwrite = False,
+    log_json: opt.LogJson = False,
+    quiet: opt.Quiet = False,
+) -> None:
+    """Map the class of every pixel of a time series."""
+    set_up(log_json=log_json, quiet=quiet)
+    from sitsinfer import api
+    from sitsinfer.area import Area
+    from sitsinfer.engine import Options
+    from sitsinfer.plan import parse_memory
+    from sitsinfer.weights import DEFAULT_MODEL
+
+    with progress(shown=not (quiet or log_json)) as advance:
+        summary = api.segment(
+            ts,
+            out,
+            model=model or DEFAULT_MODEL,
+            area=Area(bounds, bounds_crs, aoi),
+            start=start,
+            end=end,
+            reference_date=reference_date,
+            probabilities=probabilities,
+            confidence=confidence,
+            quicklook=quicklook,
+            device=device,
+            precision=precision,
+            margin=margin,
+            batch_size=batch_size or None,
+            strict=strict,
+            options=Options(
+                memory=None if memory is None else parse_memory(memory),
+                tile_size=tile_size,
+                workers=workers,
+                scheduler=scheduler,
+                overwrite=overwrite,
+                progress=advance,
+            ),
+        )
+    if summary.unchanged:
+        typer.echo(f"{out} is up to date. Nothing was done.")
+        return
+    typer.echo(f"Wrote {out}.")
+    if not quiet:
+        typer.echo(areas_table(class_areas(out)))

@@ -1,0 +1,88 @@
+"""A task without disk or weights: it knows where every pixel is, and asserts how the engine uses it."""
+
+import dataclasses
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+from affine import Affine
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+
+from sitsinfer.errors import ReadError
+from sitsinfer.grid import Grid, Window, whole
+from sitsinfer.layers import ClassInfo, Layer
+from sitsinfer.tasks import TileResult
+
+CLASSES = (ClassInfo(0, "low", (20, 40, 60)), ClassInfo(1, "high", (200, 180, 20)))
+
+computing = threading.Semaphore(1)
+
+
+def make_grid(height: int, width: int) -> Grid:
+    return GeoBox((height, width), Affine(10, 0, 500040, 0, -10, 5400070), "EPSG:32631")
+
+
+def truth(window: Window) -> NDArray[np.uint8]:
+    rows, cols = np.mgrid[window.row : window.stop_row, window.col : window.stop_col]
+    return ((rows * 7 + cols * 3) % 5 > 2).astype(np.uint8)[np.newaxis]
+
+
+@dataclasses.dataclass(frozen=True)
+class FakeTask:
+    """Classes from pixel positions, with slow, failing, empty or deadly tiles on demand.
+
+    Attributes:
+        grid: The output grid.
+        seconds: How long reading and computing take, in seconds.
+        failing: Cores whose reading fails, as (row, col) of their first pixel.
+        mended: A file; once it exists nothing fails.
+        empty: Whether no pixel is valid.
+        kill_at: The core in whose computation the process is killed, once for each file it finds missing.
+        counter: A folder in which each computed core leaves a file.
+    """
+
+    grid: Grid
+    seconds: tuple[float, float] = (0, 0)
+    failing: tuple[tuple[int, int], ...] = ()
+    mended: Path | None = None
+    empty: bool = False
+    kill_at: tuple[int, int] | None = None
+    counter: Path | None = None
+    options: str = "as ever"
+    inputs: str = "these"
+    layers: tuple[Layer, ...] = (Layer("classes", "uint8", 255, ("class",), classes=CLASSES),)
+    tile_shift: tuple[int, int] = (0, 0)
+    tile_step: int = 8
+    device: str = "cpu"
+
+    def fingerprint(self) -> dict[str, str]:
+        return {"inputs": self.inputs, "options": self.options}
+
+    def tile_bytes(self, size: int) -> int:
+        return size * size
+
+    def model_bytes(self) -> int:
+        return 0
+
+    def read(self, core: Window) -> NDArray[np.uint8]:
+        assert core == core.intersection(whole(self.grid))
+        time.sleep(self.seconds[0])
+        if (core.row, core.col) in self.failing and not (self.mended and self.mended.exists()):
+            raise ReadError(f"Cannot read a.tif at row {core.row}, col {core.col}: broken")
+        return truth(core)
+
+    def compute(self, inputs: NDArray[np.uint8], core: Window, threads: int) -> TileResult:
+        assert computing.acquire(blocking=False), "two tiles compute at a time on one device"
+        try:
+            if (core.row, core.col) == self.kill_at:
+                os.kill(os.getpid(), signal.SIGKILL)
+            time.sleep(self.seconds[1])
+            if self.counter:
+                (self.counter / f"{core.row}_{core.col}_{time.monotonic_ns()}").touch()
+            return TileResult() if self.empty else TileResult({"classes": inputs}, int(np.prod(core.shape)))
+        finally:
+            computing.release()

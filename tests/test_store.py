@@ -1,0 +1,84 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sitsinfer.errors import OutputError, StoreError
+from sitsinfer.grid import Tiles, Window, whole
+from sitsinfer.store import Store, TileReport, locked
+from tests.fakes import FakeTask, make_grid, truth
+
+GRID = make_grid(23, 37)
+LAYERS = FakeTask(GRID).layers
+FINGERPRINT = {"inputs": "a", "model": "b"}
+
+
+def create(path: Path, shift: tuple[int, int] = (3, 5)) -> Store:
+    return Store.create(path, LAYERS, GRID, Tiles(whole(GRID).shape, 10, shift), FINGERPRINT)
+
+
+@pytest.mark.parametrize("shift", [(0, 0), (3, 5), (9, 9)])
+def test_what_is_written_by_tiles_is_read_by_windows(tmp_path: Path, shift: tuple[int, int]) -> None:
+    store = create(tmp_path / "store", shift)
+    for tile in store.tiles:
+        store.write(tile, {"classes": truth(tile.core)})
+    window = Window(4, 7, 15, 21)
+    np.testing.assert_array_equal(store.source("classes").read(window), truth(window))
+    np.testing.assert_array_equal(store.source("classes").read(whole(GRID)), truth(whole(GRID)))
+
+
+def test_tiles_never_share_a_chunk(tmp_path: Path) -> None:
+    store = create(tmp_path / "store")
+    written = []
+    for tile in store.tiles:
+        store.write(tile, {"classes": truth(tile.core)})
+        written.append(len(list((tmp_path / "store" / "layers").rglob("c/*/*/*"))))
+    assert written == list(range(1, len(store.tiles) + 1))
+
+
+def test_what_no_tile_wrote_is_nodata(tmp_path: Path) -> None:
+    assert (create(tmp_path / "store").source("classes").read(whole(GRID)) == 255).all()
+
+
+def test_a_store_opened_again_knows_all_it_was_created_with(tmp_path: Path) -> None:
+    store = create(tmp_path / "store")
+    tile = store.tiles[1, 2]
+    report = TileReport(tile.name, 100, 7, 0.1, 0.2, 0.3)
+    store.mark(report)
+    again = Store.open(tmp_path / "store", FINGERPRINT)
+    assert again == store
+    assert again.is_done(tile)
+    assert not again.is_done(store.tiles[0, 0])
+    assert list(again.reports()) == [report]
+
+
+def test_the_store_of_another_run_is_refused_with_what_differs(tmp_path: Path) -> None:
+    create(tmp_path / "store")
+    with pytest.raises(StoreError, match=r"differs in: model\. Repeat that run .* or set overwrite"):
+        Store.open(tmp_path / "store", {"inputs": "a", "model": "c"})
+
+
+def test_a_folder_that_is_no_store_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / "run.json").write_text("{")
+    with pytest.raises(StoreError, match="is not the store of a run"):
+        Store.open(tmp_path / "store", FINGERPRINT)
+
+
+def test_two_runs_cannot_have_one_store(tmp_path: Path) -> None:
+    with locked(tmp_path / "store"), pytest.raises(StoreError, match="Another run"), locked(tmp_path / "store"):
+        pass
+    with locked(tmp_path / "store"):
+        pass
+
+
+def test_a_store_that_cannot_be_written_says_so(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="Cannot write .* Choose an output that can be written"):
+        create(tmp_path / "file" / "store")
+
+
+def test_removing_a_store_leaves_nothing(tmp_path: Path) -> None:
+    store = create(tmp_path / "store")
+    store.remove()
+    assert not (tmp_path / "store").exists()
