@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from affine import Affine
@@ -12,8 +13,8 @@ from odc.geo.geobox import GeoBox
 
 from sitsinfer.errors import SeriesError
 from sitsinfer.grid import Grid, Window, is_aligned, offset_in, window_grid
-from sitsinfer.series.names import SENSORS, UNKNOWN, Sensor, sensor_in, sensor_of_bands
-from sitsinfer.series.types import Acquisition, Image, LeftOut, Mask, MaskKind, Series, Source, listing
+from sitsinfer.series.names import SENSORS, UNKNOWN, MaskKind, Sensor, sensor_in, sensor_of_bands
+from sitsinfer.series.types import Acquisition, Image, LeftOut, Mask, Series, Source, listing
 
 BASELINE_OFFSET = -0.1  # Sentinel-2 baseline 04.00 adds 1000 to every digital number
 
@@ -119,7 +120,8 @@ def _product(files: Sequence[Found], sensor: Sensor, masks: Sequence[Found]) -> 
     first = files[0]
     scale, offset = _scaling(first, sensor)
     version = max(found.version for found in files)
-    name = first.name if len(files) == 1 else f"{first.name} and {len(files) - 1} more"
+    others = len({found.name for found in files}) - 1
+    name = f"{first.name} and {others} more" if others else first.name
     return _Product(Image(name, tuple(sources), _masks_of(first, masks)), scale, offset, version)
 
 
@@ -142,11 +144,12 @@ def _masks_by_day(masks: Iterable[Found]) -> dict[date, list[Found]]:
 
 def _masks_of(image: Found, masks: Sequence[Found]) -> tuple[Mask, ...]:
     """The masks of an image's day. A mask wins over scene classes; of several, the one named most like the image."""
-    for kind in ("mask", "scl"):
+    kinds: tuple[MaskKind, ...] = ("mask", "scl")
+    for kind in kinds:
         of_kind = [mask for mask in masks if mask.kind == kind]
         if of_kind:
             closest = max(of_kind, key=lambda mask: (_likeness(mask.name, image.name), mask.name))
-            return (Mask(closest.source, kind),)  # type: ignore[arg-type]
+            return (Mask(closest.source, kind),)
     return ()
 
 
@@ -276,8 +279,8 @@ def _common_nodata(sources: Sequence[Source], dtype: str) -> float:
     return 0.0 if kind.kind == "u" else float(np.iinfo(kind).min)
 
 
-def _fits(value: float, kind: np.dtype[np.generic]) -> bool:
-    limits = np.iinfo(kind)  # type: ignore[arg-type]
+def _fits(value: float, kind: np.dtype[Any]) -> bool:
+    limits = np.iinfo(kind)
     return value == value and float(value).is_integer() and limits.min <= value <= limits.max
 
 
@@ -297,8 +300,8 @@ def _resampling_notes(acquisitions: Sequence[Acquisition], grid: Grid) -> list[s
                 if kind and (not kinds[kind] or kinds[kind][-1] != image.name):
                     kinds[kind].append(image.name)
     return [
-        f"{len(names)} of {len(acquisitions)} acquisitions are resampled from {source} to {target}: {listing(names, 3)}."
-        for (source, target), names in kinds.items()
+        f"{len(names)} of {len(acquisitions)} acquisitions are resampled from {old} to {new}: {listing(names, 3)}."
+        for (old, new), names in kinds.items()
     ]
 
 

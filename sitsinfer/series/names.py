@@ -5,6 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import PurePath
+from typing import Literal
+
+MaskKind = Literal["mask", "scl"]
+"""What the values of a mask mean: 0 is clear and all else is not, or scene classes of Sentinel-2."""
 
 FIRST_YEAR, LAST_YEAR = 1972, 2100  # Landsat 1 was the first
 
@@ -174,13 +178,13 @@ def without_band(stem: str) -> str:
     return rest[: found[-1].start()] + rest[found[-1].end() :] if found else rest
 
 
-_MASK = re.compile(r"(?<![a-z])clm(?![a-z])|mask", re.IGNORECASE)
+_MASK = re.compile(r"(?<![a-z])clm(?![a-z])|(?<!data)(?<!valid)(?<!valid_)mask", re.IGNORECASE)
 _SCL = re.compile(r"(?<![a-z])scl(?![a-z])", re.IGNORECASE)
 _QUICKLOOK = re.compile(r"quick_?look|preview|thumb|browse|(?<![a-z])(?:ql|tci|pvi)(?![a-z])", re.IGNORECASE)
 
 
-def mask_kind(name: str) -> str | None:
-    """``mask`` or ``scl`` if a name says that it is one."""
+def mask_kind(name: str) -> MaskKind | None:
+    """What a mask's values mean, if a name says that it is one. A ``dataMask`` says where data are: it is none."""
     if _MASK.search(name):
         return "mask"
     return "scl" if _SCL.search(name) else None

@@ -22,7 +22,7 @@ from sitsinfer.errors import ReadError, SeriesError
 from sitsinfer.grid import Grid, Window
 from sitsinfer.series import names
 from sitsinfer.series.assemble import Found, Scan
-from sitsinfer.series.types import LeftOut, MaskKind, RasterSource, Source, listing
+from sitsinfer.series.types import LeftOut, RasterSource, Source, listing
 
 SUFFIXES = (".tif", ".tiff", ".jp2", ".img", ".vrt")
 SIDECARS = (".aux.xml", ".ovr", ".msk", ".tfw", ".prj", ".idx", ".qml")
@@ -81,7 +81,7 @@ class _Candidate:
     path: Path
     root: Path
     day: date | None
-    kind: MaskKind | None
+    kind: names.MaskKind | None
 
     @property
     def name(self) -> str:
@@ -90,7 +90,8 @@ class _Candidate:
 
 def _files(root: Path) -> tuple[list[_Candidate], list[LeftOut]]:
     """Rasters in a folder and its folders of dates, bands and masks; and what is left out."""
-    candidates, left_out = [], []
+    candidates: list[_Candidate] = []
+    left_out: list[LeftOut] = []
     for path in _walk(root, left_out):
         reason = _why_not(path)
         if reason is None:

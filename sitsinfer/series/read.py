@@ -1,16 +1,16 @@
 """Read one window of a series: the only place where pixels are read."""
 
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
 
 from sitsinfer.grid import Grid, Window, is_aligned, offset_in, whole, window_grid
-from sitsinfer.series import rasters, resample
-from sitsinfer.series.types import Acquisition, Image, Mask, Series, Source, Stack
+from sitsinfer.series import cube, rasters, resample
+from sitsinfer.series.types import Acquisition, CubeSource, Image, Mask, Series, Source, Stack
 
 SCL_INVALID = (0, 1, 3, 8, 9, 10)  # no data, saturated, shadow, clouds of medium and high probability, cirrus
 SCL_CLEAR = 4  # vegetation, for pixels that a map of scene classes does not reach; snow (11) is valid too
@@ -39,8 +39,8 @@ def read_stack(series: Series, window: Window, grid: Grid, *, threads: int = 4) 
     shape = (len(series.acquisitions), len(series.bands), *window.shape)
     values = np.empty(shape, series.dtype)
     valid = np.empty((shape[0], *window.shape), np.bool_)
-    reader = _Reader(series, window_grid(grid, window))
-    with ThreadPoolExecutor(max(1, min(threads, shape[0]))) as pool:
+    with cube.Cubes() as cubes, ThreadPoolExecutor(max(1, min(threads, shape[0]))) as pool:
+        reader = _Reader(series, window_grid(grid, window), cubes)
         list(pool.map(reader.acquisition, series.acquisitions, values, valid))
     scale = np.array([acquisition.scale for acquisition in series.acquisitions], np.float32)
     offset = np.array([acquisition.offset for acquisition in series.acquisitions], np.float32)
@@ -50,13 +50,14 @@ def read_stack(series: Series, window: Window, grid: Grid, *, threads: int = 4) 
 class _Reader:
     """Reads acquisitions of one series onto one grid."""
 
-    def __init__(self, series: Series, target: Grid) -> None:
+    def __init__(self, series: Series, target: Grid, cubes: cube.Cubes) -> None:
         self._bands = {band: index for index, band in enumerate(series.bands)}
         self._nodata = series.nodata
         self._target = target
+        self._cubes = cubes
         self._placements: dict[Grid, _Placement] = {}
 
-    def acquisition(self, acquisition: Acquisition, values: NDArray[np.generic], valid: NDArray[np.bool_]) -> None:
+    def acquisition(self, acquisition: Acquisition, values: NDArray[Any], valid: NDArray[np.bool_]) -> None:
         """Read one acquisition into ``values`` (C, H, W) and ``valid`` (H, W)."""
         first, *others = acquisition.images
         with rasterio.Env(**rasters.GDAL_OPTIONS):
@@ -67,7 +68,7 @@ class _Reader:
                 if self._reaches(image):
                     self._fill(image, values, valid)
 
-    def _fill(self, image: Image, values: NDArray[np.generic], valid: NDArray[np.bool_]) -> None:
+    def _fill(self, image: Image, values: NDArray[Any], valid: NDArray[np.bool_]) -> None:
         """Fill pixels that are not valid from another image, if they are valid there, or at least observed."""
         other, other_valid = np.empty_like(values), np.empty_like(valid)
         self._image(image, other, other_valid)
@@ -75,7 +76,7 @@ class _Reader:
         np.copyto(values, other, where=better)
         valid |= other_valid
 
-    def _image(self, image: Image, values: NDArray[np.generic], valid: NDArray[np.bool_]) -> None:
+    def _image(self, image: Image, values: NDArray[Any], valid: NDArray[np.bool_]) -> None:
         if {band for source in image.sources for band in source.bands} != self._bands.keys():
             values[...] = self._nodata
         for source in image.sources:
@@ -85,7 +86,7 @@ class _Reader:
             if valid.any():
                 valid &= ~self._masked(mask)
 
-    def _bands_of(self, source: Source, values: NDArray[np.generic]) -> None:
+    def _bands_of(self, source: Source, values: NDArray[Any]) -> None:
         """Read a source into its bands of ``values``, in place if they follow each other there."""
         at = [self._bands[band] for band in source.bands]
         if at == list(range(at[0], at[0] + len(at))):
@@ -95,7 +96,7 @@ class _Reader:
             self._read(source, block)
             values[at] = block
 
-    def _read(self, source: Source, out: NDArray[np.generic]) -> None:
+    def _read(self, source: Source, out: NDArray[Any]) -> None:
         """Read bands onto the target, with the nodata of the series."""
         placement = self._placement(source.grid)
         if placement.read.is_empty:
@@ -109,10 +110,17 @@ class _Reader:
             self._native(source, placement.read, block)
             resample.bilinear(block, placement.read, placement.positions, out, self._nodata)
 
-    def _native(self, source: Source, window: Window, out: NDArray[np.generic]) -> None:
+    def _native(self, source: Source, window: Window, out: NDArray[Any]) -> None:
         """Read pixels of a source as they lie, and give them the nodata of the series."""
-        rasters.read(source, window, out)
+        self._pixels(source, window, out)
         _renumber(out, source.nodata, self._nodata)
+
+    def _pixels(self, source: Source, window: Window, out: NDArray[Any]) -> None:
+        """Read pixels of a source as they lie; the door for what is neither a raster nor a cube."""
+        if isinstance(source, CubeSource):
+            self._cubes.read(source, window, out)
+        else:
+            rasters.read(source, window, out)
 
     def _masked(self, mask: Mask) -> NDArray[np.bool_]:
         """Where a mask says that nothing can be seen, (H, W)."""
@@ -123,14 +131,14 @@ class _Reader:
         if placement.read.is_empty:
             pass
         elif placement.positions is None:
-            rasters.read(source, placement.read, out[:, placement.rows, placement.cols])
+            self._pixels(source, placement.read, out[:, placement.rows, placement.cols])
         else:
             block = np.empty((1, *placement.read.shape), source.dtype)
-            rasters.read(source, placement.read, block)
+            self._pixels(source, placement.read, block)
             resample.nearest(block, placement.read, placement.positions, out, clear)
         if mask.kind == "scl":
             return np.isin(out[0], SCL_INVALID, kind="table" if out.dtype.kind in "iu" else None)
-        return (out[0] != 0) & ~_equals(out[0], source.nodata)
+        return np.asarray((out[0] != 0) & ~_equals(out[0], source.nodata))
 
     def _reaches(self, image: Image) -> bool:
         return any(not self._placement(source.grid).read.is_empty for source in image.sources)
@@ -168,10 +176,10 @@ def _place(source: Grid, target: Grid) -> _Placement:
     return _Placement(positions.window, slice(None), slice(None), positions)
 
 
-def _renumber(values: NDArray[np.generic], nodata: float | None, wanted: float) -> None:
+def _renumber(values: NDArray[Any], nodata: float | None, wanted: float) -> None:
     """Write nodata, and what is no number, as ``wanted``; in place."""
     if values.dtype.kind == "f":
-        missing = ~np.isfinite(values)  # type: ignore[call-overload]
+        missing = ~np.isfinite(values)
         if nodata is not None:
             missing |= _equals(values, nodata)
         values[missing] = wanted
@@ -179,19 +187,19 @@ def _renumber(values: NDArray[np.generic], nodata: float | None, wanted: float) 
         values[_equals(values, nodata)] = wanted
 
 
-def _equals(values: NDArray[np.generic], nodata: float | None) -> NDArray[np.bool_]:
+def _equals(values: NDArray[Any], nodata: float | None) -> NDArray[np.bool_]:
     """Where values are nodata; nowhere if it is None or no value of their data type."""
     if nodata is None:
         return np.zeros(values.shape, np.bool_)
     if values.dtype.kind == "f":
-        return np.asarray(np.isnan(values) if np.isnan(nodata) else values == values.dtype.type(nodata))  # type: ignore[call-overload]
-    limits = np.iinfo(values.dtype)  # type: ignore[arg-type]
+        return np.asarray(np.isnan(values) if np.isnan(nodata) else values == values.dtype.type(nodata))
+    limits = np.iinfo(values.dtype)
     if not (float(nodata).is_integer() and limits.min <= nodata <= limits.max):
         return np.zeros(values.shape, np.bool_)
     return np.asarray(values == int(nodata))
 
 
-def _observed(values: Sequence[NDArray[np.generic]] | NDArray[np.generic], nodata: float) -> NDArray[np.bool_]:
+def _observed(values: NDArray[Any], nodata: float) -> NDArray[np.bool_]:
     """Where any band has data, (H, W); bands are looked at until none is missing."""
     observed = _differs(values[0], nodata)
     for band in values[1:]:
@@ -201,5 +209,5 @@ def _observed(values: Sequence[NDArray[np.generic]] | NDArray[np.generic], nodat
     return observed
 
 
-def _differs(band: NDArray[np.generic], nodata: float) -> NDArray[np.bool_]:
+def _differs(band: NDArray[Any], nodata: float) -> NDArray[np.bool_]:
     return np.asarray(band == band if band.dtype.kind == "f" else band != int(nodata))

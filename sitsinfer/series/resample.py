@@ -1,12 +1,12 @@
 """Values between pixels: bilinear and nearest, the same for a pixel whatever window it is read in.
 
 GDAL warps by blocks and lets rounding depend on where a block starts. Here each output pixel is computed from its own
-position in the source, rounded to a millionth of a pixel, so that two windows that share a pixel agree on it to the bit.
+position in the source, rounded to a millionth of a pixel, so that windows agree to the bit on pixels that they share.
 """
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,9 +75,7 @@ def _project(
     return np.where(lost, _FAR, x), np.where(lost, _FAR, y)
 
 
-def nearest(
-    block: NDArray[np.generic], window: Window, positions: Positions, out: NDArray[np.generic], nodata: float
-) -> None:
+def nearest(block: NDArray[Any], window: Window, positions: Positions, out: NDArray[Any], nodata: float) -> None:
     """Take the source pixel that each output pixel's centre lies in.
 
     Args:
@@ -99,9 +97,7 @@ def nearest(
         target[...] = np.where(inside, band[rows, cols], np.asarray(nodata, out.dtype))
 
 
-def bilinear(
-    block: NDArray[np.generic], window: Window, positions: Positions, out: NDArray[np.generic], nodata: float
-) -> None:
+def bilinear(block: NDArray[Any], window: Window, positions: Positions, out: NDArray[Any], nodata: float) -> None:
     """Interpolate between the four nearest source pixels, those without data left out.
 
     An output pixel has data where the source pixel that its centre lies in has. Arguments as in :func:`nearest`;
@@ -143,7 +139,7 @@ def _neighbours(
     return np.clip(index, 0, size - 1), np.clip(index + 1, 0, size - 1), between - before
 
 
-def _has_data(band: NDArray[np.generic], nodata: float) -> NDArray[np.bool_]:
+def _has_data(band: NDArray[Any], nodata: float) -> NDArray[np.bool_]:
     if band.dtype.kind == "f":
-        return np.asarray(np.isfinite(band))  # type: ignore[call-overload]
+        return np.asarray(np.isfinite(band))
     return np.asarray(band != np.asarray(nodata, band.dtype))

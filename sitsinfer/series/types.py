@@ -6,16 +6,14 @@ from dataclasses import dataclass, replace
 from datetime import date
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sitsinfer.errors import SeriesError
 from sitsinfer.grid import Grid
-
-MaskKind = Literal["mask", "scl"]
-"""What the values of a mask mean: 0 is clear and all else is not, or scene classes of Sentinel-2."""
+from sitsinfer.series.names import MaskKind
 
 
 @dataclass(frozen=True)
@@ -187,7 +185,7 @@ class Series:
     def inputs(self) -> list[tuple[str, int, int]]:
         """Every file that may be read: path from ``root``, size in bytes, time of its last change in nanoseconds.
 
-        A Zarr cube is listed as its folder, with the size of all its files and the time of the latest change among them.
+        A Zarr cube is listed as its folder, with the size of all its files and the latest change of one.
 
         Raises:
             SeriesError: If a file is gone since the series was opened.
