@@ -17,6 +17,8 @@ from xml.etree import ElementTree
 import rasterio
 import rasterio.windows
 from affine import Affine
+from pyogrio.errors import DataLayerError, DataSourceError, FeatureError
+from rasterio.errors import RasterioError
 from rasterio.io import DatasetWriter
 
 import sitsinfer
@@ -60,6 +62,7 @@ def write_scene(
     """
     if window <= 0 or window % TILE:
         raise OutputError(f"window is {window}. Expected a multiple of {TILE} pixels.")
+    out = out.resolve()
     _check_free(out, overwrite)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -69,7 +72,7 @@ def write_scene(
             if out.exists():
                 shutil.rmtree(out)
             partial.rename(out)
-    except (OSError, rasterio.errors.RasterioError) as error:
+    except (OSError, RasterioError, DataSourceError, DataLayerError, FeatureError) as error:
         raise OutputError(f"Cannot write {out}: {error}") from error
 
 
