@@ -72,7 +72,7 @@ class _Reader:
         """Fill pixels that are not valid from another image, if they are valid there, or at least observed."""
         other, other_valid = np.empty_like(values), np.empty_like(valid)
         self._image(image, other, other_valid)
-        better = ~valid & (other_valid | ~_observed(values, self._nodata))
+        better = ~valid & (other_valid | ~observed(values, self._nodata))
         np.copyto(values, other, where=better)
         valid |= other_valid
 
@@ -81,7 +81,7 @@ class _Reader:
             values[...] = self._nodata
         for source in image.sources:
             self._bands_of(source, values)
-        valid[...] = _observed(values, self._nodata)
+        valid[...] = observed(values, self._nodata)
         for mask in image.masks:
             if valid.any():
                 valid &= ~self._masked(mask)
@@ -199,14 +199,14 @@ def _equals(values: NDArray[Any], nodata: float | None) -> NDArray[np.bool_]:
     return np.asarray(values == int(nodata))
 
 
-def _observed(values: NDArray[Any], nodata: float) -> NDArray[np.bool_]:
-    """Where any band has data, (H, W); bands are looked at until none is missing."""
-    observed = _differs(values[0], nodata)
+def observed(values: NDArray[Any], nodata: float) -> NDArray[np.bool_]:
+    """Where any band of (C, H, W) has data, (H, W); bands are looked at until no pixel is without."""
+    found = _differs(values[0], nodata)
     for band in values[1:]:
-        if observed.all():
+        if found.all():
             break
-        observed |= _differs(band, nodata)
-    return observed
+        found |= _differs(band, nodata)
+    return found
 
 
 def _differs(band: NDArray[Any], nodata: float) -> NDArray[np.bool_]:

@@ -1,0 +1,90 @@
+"""Rasters of class codes, read onto the grid of a series."""
+
+from __future__ import annotations
+
+import colorsys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import rasterio
+from numpy.typing import NDArray
+from rasterio.enums import Resampling
+from rasterio.vrt import WarpedVRT
+
+from sitsinfer.errors import ReadError, TrainingError
+from sitsinfer.grid import Grid
+from sitsinfer.layers import ClassInfo
+
+UNLABELLED = 255
+
+
+@dataclass(frozen=True, eq=False)
+class Labels:
+    """The class of every pixel of a grid.
+
+    Attributes:
+        codes: Class codes, (H, W), and ``UNLABELLED`` where there is none.
+        classes: What the codes that occur stand for, by code.
+    """
+
+    codes: NDArray[np.uint8]
+    classes: tuple[ClassInfo, ...]
+
+
+def read_labels(path: Path, grid: Grid) -> Labels:
+    """Read a raster of class codes onto a grid, each pixel from the nearest one of the raster.
+
+    Names come from tags of the band such as ``class_3=Maize``, colours from its colour table; where it has none, both
+    are made up.
+
+    Args:
+        path: A raster of whole numbers from 0 to 254; its nodata means no label.
+        grid: The grid to read onto; pixels that the raster does not cover have no label.
+
+    Raises:
+        ReadError: If the file cannot be read.
+        TrainingError: If it holds other numbers, or no label on the grid.
+    """
+    height, width = grid.shape
+    try:
+        with (
+            rasterio.open(path) as source,
+            WarpedVRT(
+                source,
+                crs=str(grid.crs),
+                transform=grid.affine,
+                width=width,
+                height=height,
+                resampling=Resampling.nearest,
+                nodata=source.nodata if source.nodata is not None else UNLABELLED,
+            ) as raster,
+        ):
+            values, nodata = raster.read(1), raster.nodata
+            tags, colors = source.tags(1), _colors(source)
+    except rasterio.errors.RasterioError as error:
+        raise ReadError(f"Cannot read labels from {path}: {error}".splitlines()[0]) from error
+    labelled = values != nodata
+    found = np.unique(values[labelled])
+    if not len(found):
+        raise TrainingError(f"{path} has no label where the series lies. Give labels of the same place.")
+    if found[0] < 0 or found[-1] >= UNLABELLED or (found != found.astype(np.uint8)).any():
+        raise TrainingError(f"{path} holds {found[0]} to {found[-1]}. Expected class codes from 0 to 254.")
+    codes = np.where(labelled, values, UNLABELLED).astype(np.uint8)
+    return Labels(codes, tuple(_class(int(code), tags, colors) for code in found))
+
+
+def _colors(source: rasterio.io.DatasetReader) -> dict[int, tuple[int, ...]]:
+    try:
+        return dict(source.colormap(1))
+    except ValueError:  # it has no colour table
+        return {}
+
+
+def _class(code: int, tags: dict[str, str], colors: dict[int, tuple[int, ...]]) -> ClassInfo:
+    if code in colors:
+        red, green, blue = colors[code][:3]
+    else:
+        hue = code * 0.618034 % 1  # steps by the golden ratio never come close to each other soon
+        red, green, blue = (round(255 * part) for part in colorsys.hsv_to_rgb(hue, 0.6, 0.85))
+    return ClassInfo(code, tags.get(f"class_{code}", f"Class {code}"), (red, green, blue))
