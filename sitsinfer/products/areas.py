@@ -7,12 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 from odc.geo.crs import CRS
 
-from sitsinfer.grid import Grid, Window, whole
+from sitsinfer.grid import Grid
 from sitsinfer.layers import ClassInfo
 from sitsinfer.products import LayerSource
+from sitsinfer.products.windows import windows
 
-STEP = 1024
-"""Height and width of the windows that are read at a time, in pixels."""
 CODES = 256
 """Class codes are uint8."""
 SQUARE_METRES = 10_000
@@ -40,13 +39,10 @@ def class_areas(source: LayerSource) -> tuple[ClassArea, ...]:
     pixels = np.zeros(CODES, np.int64)
     metres = np.zeros(CODES, np.float64)
     area_of_row = pixel_areas(source.grid)
-    area = whole(source.grid)
-    for row in range(0, area.height, STEP):
-        for col in range(0, area.width, STEP):
-            window = Window(row, col, STEP, STEP).intersection(area)
-            counts = _count_rows(source.read(window)[0])
-            pixels += counts.sum(axis=0)
-            metres += area_of_row[window.row : window.stop_row] @ counts
+    for window in windows(source.grid):
+        counts = _count_rows(source.read(window)[0])
+        pixels += counts.sum(axis=0)
+        metres += area_of_row[window.row : window.stop_row] @ counts
     return tuple(
         ClassArea(info, int(pixels[info.code]), float(metres[info.code]) / SQUARE_METRES)
         for info in source.layer.classes

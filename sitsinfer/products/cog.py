@@ -18,20 +18,18 @@ import rasterio.shutil
 from numpy.typing import NDArray
 from rasterio._err import CPLE_BaseError
 from rasterio.errors import RasterioError
-from rasterio.windows import Window as RasterioWindow
 
-from sitsinfer.grid import Grid, Window, whole
+from sitsinfer.grid import Grid
 from sitsinfer.layers import Layer
 from sitsinfer.products import LayerSource
 from sitsinfer.products.sidecar import write_sidecar
 from sitsinfer.products.whole import free_bytes, whole_file
+from sitsinfer.products.windows import as_rasterio, windows
 
 BLOCK = 512
 """Height and width of a block in the file, in pixels."""
 OTHER_BLOCK = 384
 """The same, for a raster with a level that is exactly ``BLOCK`` pixels wide."""
-STEP = 2 * BLOCK
-"""Height and width of the windows that are copied at a time, in pixels."""
 GDAL_OPTIONS = {
     "GDAL_CACHEMAX": 64 * 2**20,  # bytes; by default it is a share of the machine's memory
     "GDAL_PAM_ENABLED": False,  # the sidecar is ours to write
@@ -79,10 +77,10 @@ def _write_pixels(source: LayerSource, path: Path, tags: Mapping[str, str]) -> N
     with rasterio.open(path, "w", **_profile(layer, source.grid)) as file:
         file.update_tags(**tags, AREA_OR_POINT="Area")
         _describe(file, layer)
-        for window in _windows(source.grid):
+        for window in windows(source.grid):
             values = source.read(window)
             _check_room(path, values.nbytes)
-            file.write(values, window=_rasterio(window))
+            file.write(values, window=as_rasterio(window))
 
 
 def _profile(layer: Layer, grid: Grid) -> dict[str, Any]:
@@ -155,8 +153,8 @@ def _check(source: LayerSource, path: Path) -> None:
         if found != expected:
             wrong = [name for name in expected if found[name] != expected[name]]
             raise OSError(f"GDAL left a file whose {', '.join(wrong)} differs from what was asked for")
-        for window in _windows(source.grid):
-            if not _same(file.read(window=_rasterio(window)), source.read(window)):
+        for window in windows(source.grid):
+            if not _same(file.read(window=as_rasterio(window)), source.read(window)):
                 raise OSError(f"what was written at row {window.row}, col {window.col} reads back differently")
         factors = file.overviews(1)
     for level in range(len(factors)):
@@ -204,15 +202,3 @@ def _check_room(path: Path, size: int) -> None:
     """
     if free_bytes(path) < size:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-
-def _windows(grid: Grid) -> Iterator[Window]:
-    """Cut a grid into windows of whole blocks."""
-    area = whole(grid)
-    for row in range(0, area.height, STEP):
-        for col in range(0, area.width, STEP):
-            yield Window(row, col, STEP, STEP).intersection(area)
-
-
-def _rasterio(window: Window) -> RasterioWindow:
-    return RasterioWindow(window.col, window.row, window.width, window.height)

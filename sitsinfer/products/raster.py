@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from rasterio.errors import RasterioError
 from rasterio.vrt import WarpedVRT
-from rasterio.windows import Window as RasterioWindow
 
 from sitsinfer.errors import OutputError
 from sitsinfer.grid import Grid, Window
 from sitsinfer.layers import ClassInfo, Layer
+from sitsinfer.products.windows import as_rasterio
 
 CLASS_TAG = "CLASS_"
 """What the band tags begin with that name a class; its code follows."""
@@ -41,12 +41,12 @@ class RasterLayer:
     def read(self, window: Window) -> NDArray[Any]:
         """Read a window that lies within the grid, (bands, height, width)."""
         with _named(self.path):
-            return np.asarray(self.file.read(list(range(1, len(self.layer.bands) + 1)), window=_rasterio(window)))
+            return np.asarray(self.file.read(list(range(1, len(self.layer.bands) + 1)), window=as_rasterio(window)))
 
     def valid(self, window: Window) -> NDArray[np.bool_]:
         """Where the first band has a value, (height, width)."""
         with _named(self.path):
-            return np.asarray(self.file.read_masks(1, window=_rasterio(window))) > 0
+            return np.asarray(self.file.read_masks(1, window=as_rasterio(window))) > 0
 
     def thumbnail(self, size: int) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         """The first band at a glance, from its overviews, and where it has a value; at most ``size`` pixels a side."""
@@ -118,7 +118,3 @@ def _named(path: Path) -> Iterator[None]:
     except RasterioError as error:
         words = " ".join(str(error.__cause__ or error).split()).rstrip(".")
         raise OutputError(f"Cannot read {path}: {words}. Expected a raster that GDAL reads.") from error
-
-
-def _rasterio(window: Window) -> RasterioWindow:
-    return RasterioWindow(window.col, window.row, window.width, window.height)
