@@ -1,0 +1,96 @@
+import json
+
+import numpy as np
+import pytest
+import rasterio
+from affine import Affine
+from typer.testing import CliRunner
+
+from sitsinfer.cli.evaluate import app
+from sitsinfer.errors import OutputError
+
+NAMES = {0: "Water", 1: "Winter wheat", 4: "Maize"}
+
+
+def write_classes(path, values, *, left=0, nodata=255, names=NAMES, pixel=10):
+    profile = {"driver": "GTiff", "count": 1, "dtype": "uint8", "nodata": nodata, "crs": "EPSG:32631"}
+    transform = Affine(pixel, 0, 500_000 + left, 0, -pixel, 5_000_000)
+    height, width = values.shape
+    with rasterio.open(path, "w", height=height, width=width, transform=transform, **profile) as file:
+        file.write(values.astype(np.uint8), 1)
+        file.update_tags(1, **{f"CLASS_{code}": name for code, name in names.items()})
+    return str(path)
+
+
+@pytest.fixture
+def maps(tmp_path):
+    """A map and its reference of 3 x 4 pixels: 6 of 9 observed pixels agree."""
+    predicted = np.array([[0, 0, 1, 1], [0, 1, 1, 4], [4, 4, 255, 1]])
+    right = np.array([[0, 0, 1, 4], [1, 1, 1, 4], [0, 255, 0, 255]])
+    return write_classes(tmp_path / "map.tif", predicted), write_classes(tmp_path / "truth.tif", right)
+
+
+def scores(*arguments: str) -> dict:
+    result = CliRunner().invoke(app, ["segmentation", *arguments, "--json"], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+def test_scores_are_those_computed_by_hand(maps):
+    found = scores(*maps)
+    assert found["pixels"] == 9
+    assert found["overall_accuracy"] == pytest.approx(6 / 9)
+    iou = {entry["code"]: entry["iou"] for entry in found["classes"]}
+    assert iou == pytest.approx({0: 2 / 4, 1: 3 / 5, 4: 1 / 3})
+    assert found["mean_iou"] == pytest.approx((2 / 4 + 3 / 5 + 1 / 3) / 3)
+    assert {entry["name"]: entry["f1"] for entry in found["classes"]} == pytest.approx(
+        {"Water": 4 / 6, "Winter wheat": 6 / 8, "Maize": 2 / 4}
+    )
+
+
+def test_ignored_codes_do_not_count_in_either_map(maps):
+    found = scores(*maps, "--ignore", "4")
+    assert found["pixels"] == 6
+    assert found["overall_accuracy"] == pytest.approx(5 / 6)
+    assert [entry["code"] for entry in found["classes"]] == [0, 1]
+
+
+def test_windows_add_up(tmp_path):
+    predicted, right = np.random.default_rng(0).choice([0, 1, 4, 255], (2, 1030, 61))  # two windows high
+    found = scores(write_classes(tmp_path / "map.tif", predicted), write_classes(tmp_path / "truth.tif", right))
+    both = (predicted != 255) & (right != 255)
+    assert found["pixels"] == both.sum()
+    assert found["overall_accuracy"] == pytest.approx((predicted == right)[both].mean())
+
+
+@pytest.mark.parametrize("nodata", [255, None])
+def test_reference_on_another_grid_is_read_by_place(tmp_path, nodata):
+    predicted = np.arange(24).reshape(4, 6)
+    coarse = write_classes(tmp_path / "truth.tif", predicted[::2, 2::2], left=20, pixel=20, nodata=nodata)
+    fine = write_classes(tmp_path / "map.tif", np.kron(predicted[::2, ::2], np.ones((2, 2))))
+    found = scores(fine, coarse)
+    assert found["pixels"] == 4 * 4, "the reference covers the right four columns"
+    assert found["overall_accuracy"] == 1
+
+
+def test_table_names_the_classes(maps):
+    result = CliRunner().invoke(app, ["segmentation", *maps], catch_exceptions=False)
+    assert result.exit_code == 0
+    for words in ("Winter wheat", "66.7", "60.0", "Overall accuracy", "mean IoU"):
+        assert words in result.stdout
+
+
+def test_maps_that_share_no_pixel_are_an_error(maps, tmp_path):
+    elsewhere = write_classes(tmp_path / "far.tif", np.zeros((3, 4)), left=9000)
+    with pytest.raises(OutputError, match="share no pixel"):
+        scores(maps[0], elsewhere)
+
+
+def test_raster_that_holds_no_class_codes_is_an_error(maps, tmp_path):
+    with rasterio.open(
+        tmp_path / "f.tif", "w", driver="GTiff", height=3, width=4, count=1, dtype="float32",
+        crs="EPSG:32631", transform=Affine(10, 0, 500_000, 0, -10, 5_000_000),
+    ) as file:  # fmt: skip
+        file.write(np.zeros((1, 3, 4), np.float32))
+    with pytest.raises(OutputError, match="float32.*expected uint8"):
+        scores(str(tmp_path / "f.tif"), maps[1])
