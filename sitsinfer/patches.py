@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sitsinfer.grid import Window, reflect
+from sitsinfer.weights import Fill
 
 if TYPE_CHECKING:
     from sitsinfer.series import Stack
@@ -43,7 +44,7 @@ class Patch:
         )
 
 
-def source_window(patch: Window, extent: Window, fill: Literal["reflect", "constant"]) -> Window:
+def source_window(patch: Window, extent: Window, fill: Fill) -> Window:
     """The pixels of the data that a patch is made of: a stack to cut it from must cover them.
 
     Args:
@@ -67,7 +68,7 @@ def cut_patch(
     stack_window: Window,
     patch: Window,
     extent: Window,
-    fill: Literal["reflect", "constant"],
+    fill: Fill,
     positions: NDArray[np.int64],
 ) -> Patch | None:
     """Cut one patch out of a stack. What comes out depends on the data, not on which window the stack covers.

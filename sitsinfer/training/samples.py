@@ -1,0 +1,167 @@
+"""Training samples: random crops of series with their labels, from stacks held in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sitsinfer.errors import TrainingError
+from sitsinfer.grid import Window, whole
+from sitsinfer.patches import Patch, cut_patch
+from sitsinfer.series import Series, Stack, open_series, read_stack
+from sitsinfer.series.labels import UNLABELLED, Labels, read_labels
+from sitsinfer.weights import Card
+
+_GAP = 32  # pixels between what is trained on and what is validated on: parcels should not lie in both
+_TRIES = 1000
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """A labelled series in memory.
+
+    Attributes:
+        stack: All of the series, (T, C, H, W).
+        labels: Class codes, (H, W), ``UNLABELLED`` where there is none.
+        training: Where crops for training are drawn.
+        validation: What is kept for validation, apart from that; the lower part of the scene.
+    """
+
+    stack: Stack
+    labels: NDArray[np.uint8]
+    training: Window
+    validation: Window
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """A patch and the class codes of its pixels, (P, P)."""
+
+    patch: Patch
+    labels: NDArray[np.uint8]
+
+
+def load_scene(ts: Path, labels: Path, bands: Sequence[str] | None, validation: float) -> tuple[Scene, Series, Labels]:
+    """Read a series and its labels into memory.
+
+    Args:
+        ts: The series.
+        labels: The raster of its class codes.
+        bands: Bands to use; None for all.
+        validation: Share of the scene that is kept for validation.
+
+    Raises:
+        SeriesError: If the series cannot be used.
+        TrainingError: If the labels cannot, or the scene is too small to be divided.
+    """
+    series = open_series(ts).select(bands=bands)
+    truth = read_labels(labels, series.grid)
+    extent = whole(series.grid)
+    kept = round(validation * extent.height)
+    training = Window(0, 0, extent.height - kept - _GAP, extent.width)
+    if training.is_empty or not kept:
+        raise TrainingError(
+            f"{ts} has {extent.height} rows, too few to keep {validation:.0%} and {_GAP} rows between for validation. "
+            f"Give a larger scene."
+        )
+    stack = read_stack(series, extent, series.grid)
+    scene = Scene(stack, truth.codes, training, Window(extent.height - kept, 0, kept, extent.width))
+    return scene, series, truth
+
+
+def statistics(scenes: Sequence[Scene], step: int = 3) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of the reflectance of each band, over every ``step``-th row and column.
+
+    Clouds are taken in: the network sees them too.
+
+    Raises:
+        TrainingError: If a band is the same everywhere.
+    """
+    bands = scenes[0].stack.values.shape[1]
+    count, total, squares = np.zeros((3, bands))
+    for scene in scenes:
+        rows, cols = scene.training.slices_in(Window(0, 0, *scene.labels.shape))
+        thinned = scene.stack.values[:, :, rows, cols][:, :, ::step, ::step]
+        for values, scale, offset in zip(thinned, scene.stack.scale, scene.stack.offset, strict=True):
+            seen = np.isfinite(values) & (values != scene.stack.nodata)
+            reflectance = np.where(seen, values * np.float64(scale) + offset, 0)
+            count += seen.sum(axis=(1, 2))
+            total += reflectance.sum(axis=(1, 2))
+            squares += (reflectance**2).sum(axis=(1, 2))
+    mean = total / np.maximum(count, 1)
+    std = np.sqrt(np.maximum(squares / np.maximum(count, 1) - mean**2, 0))
+    if not (std > 0).all():
+        raise TrainingError("A band has the same value everywhere. Leave it out.")
+    return tuple(mean.tolist()), tuple(std.tolist())
+
+
+def draw(scenes: Sequence[Scene], card: Card, rng: np.random.Generator, size: int, dates: int) -> Sample:
+    """Draw a random crop, which may reach over the border of the data, with a random choice of its dates.
+
+    Args:
+        scenes: Where from.
+        card: Says what dates mean and how to fill beyond the data.
+        rng: What is random about it.
+        size: Height and width of the crop.
+        dates: How many dates; each has a valid pixel in the crop.
+
+    Raises:
+        TrainingError: If no crop with a label and that many dates is found.
+    """
+    for _ in range(_TRIES):
+        scene = scenes[int(rng.integers(len(scenes)))]
+        window = _random_window(scene.training, rng, size)
+        labels = _labels(scene, window, scene.training)
+        patch = _cut(scene, card, window, scene.training) if (labels != UNLABELLED).any() else None
+        if patch is not None and len(patch.positions) >= dates:
+            return Sample(_choose(patch, np.sort(rng.choice(len(patch.positions), dates, replace=False))), labels)
+    raise TrainingError(f"No crop of {size} pixels with a label and {dates} dates was found. Ask for fewer dates.")
+
+
+def _random_window(area: Window, rng: np.random.Generator, size: int) -> Window:
+    """A window that has three quarters of its height and width, or all of the area's, within the area."""
+    reach = size // 4
+    row, col = (
+        first + int(rng.integers(-reach, max(length - size + reach, 1 - reach), endpoint=True))
+        for first, length in ((area.row, area.height), (area.col, area.width))
+    )
+    return Window(row, col, size, size)
+
+
+def _labels(scene: Scene, window: Window, area: Window) -> NDArray[np.uint8]:
+    """Labels of a window; what is mirrored beyond the area has none."""
+    labels = np.full(window.shape, UNLABELLED, np.uint8)
+    inside = window.intersection(area)
+    labels[inside.slices_in(window)] = scene.labels[inside.slices_in(Window(0, 0, *scene.labels.shape))]
+    return labels
+
+
+def _cut(scene: Scene, card: Card, window: Window, area: Window) -> Patch | None:
+    positions = card.encode_dates(scene.stack.dates)
+    return cut_patch(scene.stack, Window(0, 0, *scene.labels.shape), window, area, card.fill, positions)
+
+
+def _choose(patch: Patch, chosen: NDArray[np.intp]) -> Patch:
+    return replace(
+        patch,
+        values=patch.values[chosen],
+        scale=patch.scale[chosen],
+        offset=patch.offset[chosen],
+        positions=patch.positions[chosen],
+    )
+
+
+def validation_samples(scenes: Sequence[Scene], card: Card) -> Iterator[Sample]:
+    """Patches side by side over what is kept for validation, with all their dates, as they are mapped."""
+    for scene in scenes:
+        area = scene.validation
+        for row in range(area.row, area.stop_row, card.patch):
+            for col in range(area.col, area.stop_col, card.patch):
+                window = Window(row, col, card.patch, card.patch)
+                patch = _cut(scene, card, window, area)
+                if patch is not None:
+                    yield Sample(patch, _labels(scene, window, area))

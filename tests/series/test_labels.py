@@ -1,0 +1,64 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+from affine import Affine
+from odc.geo.geobox import GeoBox
+
+from sitsinfer.errors import ReadError, TrainingError
+from sitsinfer.series.labels import UNLABELLED, read_labels
+
+GRID = GeoBox((6, 9), Affine(10, 0, 600_000, 0, -10, 5_000_000), "EPSG:32631")
+
+
+def write(path: Path, values: np.ndarray, grid: GeoBox = GRID, nodata: float | None = None) -> Path:
+    with rasterio.open(
+        path,
+        "w",
+        driver="GTiff",
+        height=values.shape[0],
+        width=values.shape[1],
+        count=1,
+        dtype=values.dtype,
+        crs=str(grid.crs),
+        transform=grid.affine,
+        nodata=nodata,
+    ) as raster:
+        raster.write(values, 1)
+    return path
+
+
+def test_labels_on_the_same_grid_are_read_as_they_are(tmp_path: Path) -> None:
+    values = np.arange(54, dtype=np.int16).reshape(6, 9)
+    values[2, 3] = -1
+    labels = read_labels(write(tmp_path / "a.tif", values, nodata=-1), GRID)
+    assert labels.codes.dtype == np.uint8
+    assert labels.codes[2, 3] == UNLABELLED
+    values[2, 3] = UNLABELLED
+    np.testing.assert_array_equal(labels.codes, values)
+    assert len(labels.classes) == 53
+    assert len({entry.color for entry in labels.classes}) == 53
+    assert labels.classes[1].name == "Class 1"
+
+
+def test_labels_beside_the_grid_are_none(tmp_path: Path) -> None:
+    small = GeoBox((2, 4), Affine(20, 0, 600_040, 0, -20, 4_999_980), "EPSG:32631")
+    values = np.array([[1, 2, 3, 4], [5, 6, 7, 8]], np.uint8)
+    codes = read_labels(write(tmp_path / "a.tif", values, small), GRID).codes
+    expected = np.full((6, 9), UNLABELLED)
+    expected[2:6, 4:9] = np.kron(values, np.ones((2, 2), int))[:, :5]
+    np.testing.assert_array_equal(codes, expected)
+
+
+def test_what_are_no_labels_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="holds 0 to 300. Expected class codes"):
+        read_labels(write(tmp_path / "a.tif", np.array([[0, 300]], np.int16)), GRID)
+    with pytest.raises(TrainingError, match="Expected class codes"):
+        read_labels(write(tmp_path / "b.tif", np.array([[0.5, 1]], np.float32)), GRID)
+    away = GeoBox((2, 2), Affine(10, 0, 700_000, 0, -10, 5_000_000), "EPSG:32631")
+    with pytest.raises(TrainingError, match="no label where the series lies"):
+        read_labels(write(tmp_path / "c.tif", np.ones((2, 2), np.uint8), away), GRID)
+    (tmp_path / "d.tif").write_text("no raster")
+    with pytest.raises(ReadError, match="Cannot read labels"):
+        read_labels(tmp_path / "d.tif", GRID)
