@@ -100,7 +100,7 @@ def segment(
     if quicklook is not None:
         from sitsinfer.products.quicklook import write_quicklook
 
-        write_quicklook(out, quicklook)
+        write_quicklook(quicklook, out, title=card.title)
     return summary
 
 

@@ -268,11 +268,17 @@ _loading = threading.Lock()
 
 
 def get_predictor(
-    card: Card, folder: Path, device: str = "auto", precision: str = "auto", batch_size: int | None = None
+    card: Card,
+    folder: Path,
+    device: str = "auto",
+    precision: str = "auto",
+    batch_size: int | None = None,
+    threads: int | None = None,
 ) -> Predictor:
     """Load a model, or take it from memory if this process has loaded it in the same way before.
 
-    A process keeps the model it has used last. Arguments are those of :class:`Predictor`.
+    A process keeps the model it has used last. Arguments are those of :class:`Predictor`, and the number of threads
+    that this process computes with on a CPU, if it is to be set.
 
     Raises:
         WeightsError: If the weights do not fit the card.
@@ -280,6 +286,8 @@ def get_predictor(
     """
     key = (card.to_json(), device, precision, str(batch_size))  # the card names the weights by their digest
     with _loading:
+        if threads is not None:
+            torch.set_num_threads(threads)
         if key not in _loaded:
             _loaded.clear()  # before loading: two models may not fit
             _loaded[key] = Predictor(card, load_modules(card, folder), device, precision, batch_size)

@@ -26,6 +26,9 @@ NODATA = 255
 FULL = 250
 """Stored value of a probability of 1: steps of 0.004 that still leave room for nodata."""
 
+FEATURES = 128
+"""Numbers that an architecture keeps for a pixel and date at most; U-TAE as published keeps 96."""
+
 
 @dataclass(frozen=True)
 class Segment:
@@ -123,9 +126,8 @@ class Segment:
 
     def model_bytes(self) -> int:
         """What a forward pass holds, from above: every date's feature maps."""
-        from sitsinfer.predict import working_bytes
-
-        return working_bytes(self.card, len(self.series.acquisitions))
+        pixels = (self.batch_size or 1) * len(self.series.acquisitions) * self.card.patch**2
+        return pixels * FEATURES * np.dtype(np.float32).itemsize
 
     def read(self, core: Window) -> Stack:
         """Read what the patches of a core see of the data."""
