@@ -14,9 +14,9 @@ def _date(text: str) -> datetime.date:
         raise typer.BadParameter(f"'{text}' is not a date. Expected YYYY-MM-DD.") from None
 
 
-def _batch_size(text: str) -> int:
+def _batch_size(text: str) -> int | None:
     if text == "auto":
-        return 0
+        return None
     if not text.isdecimal() or int(text) < 1:
         raise typer.BadParameter(f"'{text}' is not a batch size. Expected auto, or 1 or more patches.")
     return int(text)
@@ -63,7 +63,10 @@ Margin = Annotated[
     ),
 ]
 BatchSize = Annotated[
-    int, typer.Option("--batch-size", parser=_batch_size, metavar="auto|N", help="Patches computed at once.")
+    int | None,
+    typer.Option(
+        "--batch-size", parser=_batch_size, metavar="auto|N", help="Patches computed at once. [default: auto]"
+    ),
 ]
 
 TileSize = Annotated[

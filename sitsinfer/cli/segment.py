@@ -29,7 +29,7 @@ def segment(
     device: opt.Device = "auto",
     precision: opt.Precision = "auto",
     margin: opt.Margin = None,
-    batch_size: opt.BatchSize = 0,
+    batch_size: opt.BatchSize = None,
     tile_size: opt.TileSize = None,
     memory: opt.Memory = None,
     workers: opt.Workers = None,
@@ -62,7 +62,7 @@ def segment(
             device=device,
             precision=precision,
             margin=margin,
-            batch_size=batch_size or None,
+            batch_size=batch_size,
             strict=strict,
             options=Options(
                 memory=None if memory is None else parse_memory(memory),
@@ -77,5 +77,16 @@ def segment(
         typer.echo(f"{out} is up to date. Nothing was done.")
         return
     typer.echo(f"Wrote {out}.")
-    if not quiet:
-        typer.echo(areas_table(class_areas(out)))
+    _print_areas(out)
+
+
+def _print_areas(path: Path) -> None:
+    """Print the area of each class of a map, in hectares."""
+    from sitsinfer.products.areas import class_areas
+    from sitsinfer.products.raster import open_raster
+
+    with open_raster(path) as raster:
+        areas = class_areas(raster)
+    total = sum(entry.hectares for entry in areas)
+    for entry in areas:
+        typer.echo(f"{entry.info.name:<28} {entry.hectares:12.1f} ha {100 * entry.hectares / total:6.1f} %")

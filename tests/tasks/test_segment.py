@@ -1,0 +1,237 @@
+import datetime
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from affine import Affine
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+
+from sitsinfer.errors import GridError, WeightsError
+from sitsinfer.grid import Grid, Tiles, Window, is_aligned, offset_in, whole, window_grid
+from sitsinfer.layers import ClassInfo
+from sitsinfer.patches import Patch
+from sitsinfer.series import Acquisition, Series, Stack
+from sitsinfer.tasks import segment as module
+from sitsinfer.tasks.segment import FULL, NODATA, Segment
+from sitsinfer.weights import Card, Member
+
+DATES = (datetime.date(2021, 3, 2), datetime.date(2021, 3, 7), datetime.date(2021, 8, 30))
+CARD = Card(
+    name="fake",
+    title="",
+    description="",
+    architecture="utae",
+    hyperparameters={},
+    task="segment",
+    sensor="sentinel-2",
+    bands=("B04", "B08"),
+    scale=1e-4,
+    offset=0,
+    positions="day-of-year",
+    reference_date=DATES[0],
+    patch=16,
+    margin=0,
+    blend=0,
+    fill="reflect",
+    members=(Member("", (0, 0), (1, 1)),),
+    classes=tuple(ClassInfo(code, f"class {code}", (code, 0, 0)) for code in (3, 7, 20)),
+    ignore=(),
+    licence="",
+    citation="",
+    source="",
+    digest="0" * 64,
+)
+
+
+class Land:
+    """A series in memory, in place of files: what is read knows its place, and some of it was never observed."""
+
+    def __init__(self, height: int, width: int) -> None:
+        self.grid = GeoBox((height, width), Affine(10, 0, 500_040, 0, -10, 5_400_070), "EPSG:32631")
+        rng = np.random.default_rng(height * 1000 + width)
+        self.values = rng.integers(1, 10_000, (len(DATES), 2, height, width)).astype(np.uint16)
+        self.valid = rng.random((len(DATES), height, width)) < 0.7
+        self.valid[0, :, : width // 3] = False
+        self.reads: list[Window] = []
+
+    def series(self) -> Series:
+        acquisitions = tuple(Acquisition(date, ()) for date in DATES)
+        return Series(Path("land"), "sentinel-2", ("B04", "B08"), acquisitions, self.grid, "uint16", 0)
+
+    def read(self, series: Series, window: Window, grid: Grid) -> Stack:
+        assert is_aligned(self.grid, grid)
+        rows, cols = window.shift(*offset_in(self.grid, grid)).slices_in(whole(self.grid))
+        assert rows.start >= 0
+        assert cols.start >= 0
+        self.reads.append(window)
+        scale = np.full(len(DATES), 1e-4, np.float32)
+        values, valid = self.values[:, :, rows, cols], self.valid[:, rows, cols]
+        return Stack(values, valid, DATES, scale, np.zeros_like(scale), 0)
+
+
+class PixelModel:
+    """Sees one pixel at a time: scores are whole numbers that tell sums of its values apart."""
+
+    def scores(self, patches: Iterable[Patch]) -> Iterator[NDArray[np.float32]]:
+        for patch in patches:
+            total = patch.values.astype(np.int64).sum(axis=(0, 1)) + patch.positions.sum()
+            yield np.stack([total % n for n in (5, 7, 11)]).astype(np.float32)
+
+
+class PatchModel:
+    """Sees the whole patch, as networks that normalise over it do."""
+
+    def scores(self, patches: Iterable[Patch]) -> Iterator[NDArray[np.float32]]:
+        for patch in patches:
+            values = patch.values.astype(np.float64)
+            mean = values.mean()
+            yield np.stack([np.sin(values[0, 0] * mean), values[-1, 1] / mean, values.std(axis=(0, 1)) / mean]).astype(
+                np.float32
+            )
+
+
+@pytest.fixture
+def land(monkeypatch: pytest.MonkeyPatch) -> Land:
+    return use(monkeypatch, Land(37, 53), PixelModel())
+
+
+def use(monkeypatch: pytest.MonkeyPatch, land: Land, model: Any) -> Land:
+    monkeypatch.setattr(module, "read_stack", land.read)
+    monkeypatch.setattr("sitsinfer.predict.get_predictor", lambda *args: model)
+    return land
+
+
+def make(land: Land, grid: Grid | None = None, **options: Any) -> Segment:
+    return Segment(land.series(), grid or land.grid, replace(CARD, **options), Path("weights"))
+
+
+def tiled(task: Segment, size: int, shift: tuple[int, int] | None = None) -> dict[str, NDArray[Any]]:
+    """The layers of the whole grid, made tile by tile."""
+    area = whole(task.grid)
+    mosaic = {layer.name: np.full((len(layer.bands), *area.shape), NODATA) for layer in task.layers}
+    for tile in Tiles(area.shape, size, task.tile_shift if shift is None else shift):
+        result = task.compute(task.read(tile.core), tile.core, 1)
+        for name, values in result.layers.items():
+            mosaic[name][:, *tile.core.slices_in(area)] = values
+    return mosaic
+
+
+def test_for_a_model_of_one_pixel_tiled_equals_untiled_for_every_size(land: Land) -> None:
+    task = make(land, patch=16)
+    untiled = PixelModel().scores([Patch(land.values, *[np.zeros(3)] * 2, task.card.encode_dates(DATES), 0)])
+    expected = np.array([3, 7, 20])[next(untiled).argmax(axis=0)]
+    seen = land.valid.any(axis=0) & all_dates_seen(land, task)
+    for size in range(1, 301):
+        np.testing.assert_array_equal(tiled(task, size)["classes"][0][seen], expected[seen])
+
+
+def all_dates_seen(land: Land, task: Segment) -> NDArray[np.bool_]:
+    """Where no date is left out of a patch, so that a model of one pixel sees what it sees without patches."""
+    seen = np.zeros(whole(land.grid).shape, bool)
+    for patch in task.lattice.patches(whole(land.grid)):
+        rows, cols = patch.intersection(whole(land.grid)).slices_in(whole(land.grid))
+        seen[rows, cols] = land.valid[:, rows, cols].any(axis=(1, 2)).all()
+    assert seen.mean() > 0.3
+    return seen
+
+
+@pytest.mark.parametrize(("margin", "blend"), [(0, 0), (3, 0), (3, 2), (4, 4)])
+@pytest.mark.parametrize("fill", ["reflect", "constant"])
+def test_tile_size_and_shift_change_nothing(
+    land: Land, monkeypatch: pytest.MonkeyPatch, margin: int, blend: int, fill: str
+) -> None:
+    use(monkeypatch, land, PatchModel())
+    task = replace(make(land, margin=margin, blend=blend, fill=fill), probabilities=True, confidence=True)
+    expected = tiled(task, 1000)
+    for size, shift in ((5, None), (12, None), (17, (3, 9)), (30, (0, 0))):
+        for name, values in tiled(task, size, shift).items():
+            np.testing.assert_array_equal(values, expected[name], err_msg=f"{name} at {size}")
+
+
+@pytest.mark.parametrize("corner", [(0, 0), (1, 1), (5, 3), (11, 27)])
+def test_an_area_holds_the_same_values_wherever_it_begins(
+    land: Land, monkeypatch: pytest.MonkeyPatch, corner: tuple[int, int]
+) -> None:
+    use(monkeypatch, land, PatchModel())
+    everything = tiled(make(land, margin=3, blend=3), 20)["classes"]
+    window = Window(*corner, 21, 19)
+    part = tiled(make(land, window_grid(land.grid, window), margin=3, blend=3), 9)["classes"]
+    np.testing.assert_array_equal(part, everything[:, *window.slices_in(whole(land.grid))])
+
+
+def test_what_was_never_observed_is_nodata_in_every_layer(land: Land) -> None:
+    task = replace(make(land), probabilities=True, confidence=True)
+    never = ~land.valid.any(axis=0)
+    assert never.any()
+    for values in tiled(task, 10).values():
+        assert (values[:, never] == NODATA).all()
+        assert (values[:, ~never] != NODATA).all()
+
+
+def test_a_tile_without_a_valid_pixel_is_not_computed(land: Land, monkeypatch: pytest.MonkeyPatch) -> None:
+    land.valid[:] = False
+    use(monkeypatch, land, None)  # any use of the model fails
+    task = make(land)
+    result = task.compute(task.read(whole(task.grid)), whole(task.grid), 1)
+    assert not result.layers
+    assert result.valid == 0
+
+
+def test_probabilities_are_the_softmax_and_confidence_its_largest(land: Land) -> None:
+    layers = tiled(replace(make(land), probabilities=True, confidence=True), 100)
+    seen = land.valid.any(axis=0)
+    shares = layers["probabilities"][:, seen] / FULL
+    np.testing.assert_allclose(shares.sum(axis=0), 1, atol=2 / FULL)
+    np.testing.assert_array_equal(layers["probabilities"].max(axis=0)[seen], layers["confidence"][0][seen])
+    winners = np.array([3, 7, 20])[shares.argmax(axis=0)]
+    sure = np.sort(shares, axis=0)[-1] > np.sort(shares, axis=0)[-2]
+    np.testing.assert_array_equal(layers["classes"][0][seen][sure], winners[sure])
+
+
+def test_ignored_classes_are_never_decided_for(land: Land, monkeypatch: pytest.MonkeyPatch) -> None:
+    class TwoClasses(PixelModel):
+        def scores(self, patches: Iterable[Patch]) -> Iterator[NDArray[np.float32]]:
+            return (values[:2] for values in super().scores(patches))
+
+    use(monkeypatch, land, TwoClasses())
+    task = make(land, ignore=(20,))
+    assert set(np.unique(tiled(task, 100)["classes"])) == {3, 7, NODATA}
+    assert [entry.code for entry in task.layers[0].classes] == [3, 7]
+
+
+def test_reading_stays_within_the_data_and_the_patches(land: Land) -> None:
+    task = make(land, window_grid(land.grid, Window(10, 20, 5, 5)), margin=4, blend=2)
+    task.read(Window(0, 0, 5, 5))
+    (window,) = land.reads
+    assert window.shift(10, 20).intersection(whole(land.grid)) == window.shift(10, 20)
+    assert max(window.shape) <= 5 + 2 * 16
+
+
+def test_every_option_that_changes_a_pixel_changes_the_fingerprint(land: Land) -> None:
+    task = make(land)
+    others = [
+        replace(task, margin=2),
+        replace(task, reference_date=DATES[1]),
+        replace(task, probabilities=True),
+        replace(task, precision="bf16"),
+        replace(task, grid=window_grid(land.grid, Window(0, 0, 5, 5))),
+        replace(task, card=replace(CARD, digest="1" * 64)),
+        replace(task, series=land.series().select(end=DATES[1])),
+    ]
+    fingerprints = [task.fingerprint(), *(other.fingerprint() for other in others)]
+    assert len({tuple(sorted(entry.items())) for entry in fingerprints}) == len(fingerprints)
+    assert replace(task, batch_size=3).fingerprint() == task.fingerprint()
+
+
+def test_a_margin_that_leaves_no_core_is_refused(land: Land) -> None:
+    with pytest.raises(GridError, match="margin of 8 pixels leaves nothing of a patch of 16"):
+        replace(make(land), margin=8)
+
+
+def test_a_class_with_the_code_of_nodata_is_refused(land: Land) -> None:
+    with pytest.raises(WeightsError, match="class code 255, which is nodata"):
+        make(land, classes=(ClassInfo(255, "odd", (0, 0, 0)),))
