@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sitsinfer.errors import ModelError
@@ -87,12 +88,12 @@ class LTAE2d(nn.Module):
         """
         b, t, _, h, w = x.shape
         pixels = x.permute(0, 3, 4, 2, 1).flatten(0, 2)  # (B h w, C, T)
-        pixels = self.in_norm(pixels)  # over the channels of a group and all dates
-        if self.inconv is not None:
-            pixels = self.inconv(pixels)
-        pixels = pixels.transpose(1, 2)  # (B h w, T, D)
+        pixels = self.in_norm(pixels).transpose(1, 2)  # over the channels of a group and all dates; (B h w, T, C)
+        if self.inconv is not None:  # a convolution over one date is a matrix product
+            pixels = F.linear(pixels, self.inconv.weight.squeeze(2), self.inconv.bias)  # (B h w, T, D)
         if self.positional_encoding:
-            pixels = pixels + self._encode_positions(positions, x).to(pixels.dtype)
+            table = self._encode_positions(positions, x).to(pixels.dtype)
+            pixels = (pixels.view(b, h * w, t, -1) + table).flatten(0, 1)
         hidden = None if pad_mask is None else pad_mask[:, None].expand(b, h * w, t).flatten(0, 1)
         pooled, attention = self.attention_heads(pixels, hidden)  # (B h w, D), (B h w, n_head, T)
         out = self.out_norm(self.dropout(self.mlp(pooled)))
@@ -104,14 +105,16 @@ class LTAE2d(nn.Module):
         if positions is None:
             raise ModelError("The model needs the dates' positions and got none. Give positions of shape (B, T).")
         if positions.shape == (b, t):
-            positions = positions[:, :, None, None].expand(b, t, h, w)
-        elif positions.shape != (b, t, h, w):
+            positions = positions[:, None]
+        elif positions.shape == (b, t, h, w):
+            positions = positions.flatten(2).transpose(1, 2)
+        else:
             raise ModelError(
                 f"Positions have shape {tuple(positions.shape)}. Give one day a date, (B, T) = ({b}, {t})."
             )
-        width = self.attention_heads.width
-        table = positional_encoding(positions, width // self.n_head, self.period)  # (B, T, h, w, D / n_head)
-        return table.permute(0, 2, 3, 1, 4).flatten(0, 2).repeat(1, 1, self.n_head)
+        features = self.attention_heads.width // self.n_head
+        table = positional_encoding(positions, features, self.period)  # (B, 1 or h w, T, D / n_head)
+        return table.repeat(1, 1, 1, self.n_head)
 
 
 class MultiHeadAttention(nn.Module):

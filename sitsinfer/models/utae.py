@@ -19,7 +19,7 @@ from sitsinfer.models.layers import ConvBlock, DownConvBlock, PaddingMode, UpCon
 from sitsinfer.models.ltae import LTAE2d
 
 AGGREGATIONS = ("att_group", "att_mean", "mean")
-_CPU_FRAMES = 1
+_CPU_FRAMES = 2
 
 
 class UTAE(nn.Module):
@@ -203,11 +203,25 @@ def weighted_sum(maps: Tensor, weights: Tensor) -> Tensor:
     """
     b, t, d, height, width = maps.shape
     groups = weights.shape[2]
-    out = maps.new_zeros((b, groups, d // groups, height, width), dtype=torch.float32)
-    for date in range(t):
-        share = F.interpolate(weights[:, date], (height, width), mode="bilinear", align_corners=False)
-        out.addcmul_(share.unsqueeze(2), maps[:, date].view(b, groups, -1, height, width))
+    layout = _layout(maps[:, 0])
+    if layout == torch.channels_last:  # one weight a channel, as channels are the fastest axis
+        weights, groups = weights.repeat_interleave(d // groups, dim=2), d
+
+    def weighted(date: int) -> tuple[Tensor, Tensor]:
+        share = weights[:, date].float().contiguous(memory_format=layout)
+        share = F.interpolate(share, (height, width), mode="bilinear", align_corners=False)
+        return maps[:, date].view(b, groups, -1, height, width), share.unsqueeze(2)
+
+    frame, share = weighted(0)
+    out = frame * share
+    for date in range(1, t):
+        out.addcmul_(*weighted(date))
     return out.flatten(1, 2).to(maps.dtype)
+
+
+def _layout(maps: Tensor) -> torch.memory_format:
+    channels_last = maps.is_contiguous(memory_format=torch.channels_last)
+    return torch.channels_last if channels_last and not maps.is_contiguous() else torch.contiguous_format
 
 
 def _gather(chunks: Iterator[list[Tensor]], length: int) -> list[Tensor]:
@@ -217,7 +231,10 @@ def _gather(chunks: Iterator[list[Tensor]], length: int) -> list[Tensor]:
     first = next(chunks)
     if len(first[0]) == length:
         return first
-    stages = [maps.new_empty((length, *maps.shape[1:])) for maps in first]
+    stages = [
+        torch.empty((length, *maps.shape[1:]), dtype=maps.dtype, device=maps.device, memory_format=_layout(maps))
+        for maps in first
+    ]
     start = 0
     for chunk in chain([first], chunks):
         for stage, maps in zip(stages, chunk, strict=True):
