@@ -9,12 +9,15 @@ from typing import Any
 
 import numpy as np
 from affine import Affine
+from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
 from sitsinfer.errors import SeriesError
 from sitsinfer.grid import Grid, Window, is_aligned, offset_in, window_grid
 from sitsinfer.series.names import SENSORS, UNKNOWN, MaskKind, Sensor, sensor_in, sensor_of_bands
 from sitsinfer.series.types import Acquisition, Image, LeftOut, Mask, Series, Source, listing
+
+_Points = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 BASELINE_OFFSET = -0.1  # Sentinel-2 baseline 04.00 adds 1000 to every digital number
 
@@ -233,7 +236,7 @@ def _pixel(grid: Grid) -> tuple[float, float]:
 def _phase(grid: Grid) -> tuple[float, float]:
     """Where the first pixel lies between whole pixels from the origin of the CRS, in pixels, from 0 to 1."""
     height, width = _pixel(grid)
-    return round(grid.affine.f / height, 3) % 1.0, round(grid.affine.c / width, 3) % 1.0
+    return round(grid.affine.f / height % 1.0, 3) % 1.0, round(grid.affine.c / width % 1.0, 3) % 1.0
 
 
 def _north_up(grid: Grid) -> Grid:
@@ -257,15 +260,27 @@ def _union(base: Grid, grids: Iterable[Grid]) -> Window:
 def _footprint(base: Grid, grid: Grid) -> Window:
     if is_aligned(base, grid):
         return Window(*offset_in(base, grid), *grid.shape)
-    extent = grid.extent
-    if grid.crs != base.crs and base.crs is not None:
-        box = grid.boundingbox
-        extent = extent.to_crs(base.crs, resolution=max(box.span_x, box.span_y) / 32)
-    box = extent.boundingbox
-    (left, top), (right, bottom) = ~base.affine * (box.left, box.top), ~base.affine * (box.right, box.bottom)
+    cols, rows = _apply(~base.affine, *_outline(grid, base))
     snug = 1e-3  # pixels: an edge that lies on a pixel's edge, but for rounding, does not take in the next pixel
-    row, col = int(np.floor(top + snug)), int(np.floor(left + snug))
-    return Window(row, col, int(np.ceil(bottom - snug)) - row, int(np.ceil(right - snug)) - col)
+    row, col = int(np.floor(rows.min() + snug)), int(np.floor(cols.min() + snug))
+    return Window(row, col, int(np.ceil(rows.max() - snug)) - row, int(np.ceil(cols.max() - snug)) - col)
+
+
+def _outline(grid: Grid, base: Grid) -> _Points:
+    """Points on the edge of a grid, x and y in the CRS of another."""
+    along = np.linspace(0, 1, 33)
+    none, full = np.zeros_like(along), np.ones_like(along)
+    cols, rows = np.concatenate([along, along, none, full]), np.concatenate([none, full, along, along])
+    x, y = _apply(grid.affine, cols * grid.shape.x, rows * grid.shape.y)
+    if grid.crs != base.crs:
+        assert grid.crs is not None
+        assert base.crs is not None
+        x, y = grid.crs.transformer_to_crs(base.crs)(x, y)
+    return x, y
+
+
+def _apply(affine: Affine, x: NDArray[np.float64], y: NDArray[np.float64]) -> _Points:
+    return affine.a * x + affine.b * y + affine.c, affine.d * x + affine.e * y + affine.f
 
 
 def _common_nodata(sources: Sequence[Source], dtype: str) -> float:
@@ -316,7 +331,7 @@ def _difference(source: Grid, target: Grid) -> tuple[str, str] | None:
     if source.affine.b or source.affine.d or source.affine.e > 0 or source.affine.a < 0:
         return "a turned grid", "rows that run south"
     rows, cols = (round((s - t) % 1.0, 3) for s, t in zip(_phase(source), _phase(target), strict=True))
-    return f"pixels that lie {rows:g} down and {cols:g} right of the others", "these"
+    return f"pixels that lie {rows:g} up and {cols:g} right of the others", "these"
 
 
 def _merge_notes(acquisitions: Sequence[Acquisition]) -> list[str]:

@@ -22,6 +22,7 @@ from sitsinfer.errors import ReadError, SeriesError
 from sitsinfer.grid import Grid, Window
 from sitsinfer.series import names
 from sitsinfer.series.assemble import Found, Scan
+from sitsinfer.series.tiff import least_size
 from sitsinfer.series.types import LeftOut, RasterSource, Source, listing
 
 SUFFIXES = (".tif", ".tiff", ".jp2", ".img", ".vrt")
@@ -191,7 +192,7 @@ def _header(path: Path) -> Header:
             if dataset.crs is None or dataset.transform.is_identity:
                 raise SeriesError(f"{path} has no CRS or no geotransform. Assign them (gdal_edit), or leave it out.")
             if dataset.driver == "GTiff":
-                _check_whole(path, dataset)
+                _check_whole(path)
             return Header(
                 _grid(dataset.crs.to_wkt(), tuple(dataset.transform)[:6], dataset.shape),
                 dataset.count,
@@ -206,25 +207,17 @@ def _header(path: Path) -> Header:
         raise SeriesError(f"Cannot open {path}: {_one_line(error)}. Replace the file, or leave it out.") from error
 
 
-def _check_whole(path: Path, dataset: rasterio.DatasetReader) -> None:
-    """Compare where the last blocks of a GeoTIFF should end with the size of the file.
+def _check_whole(path: Path) -> None:
+    """Compare the size of a GeoTIFF with what its directory speaks of.
 
     Raises:
         SeriesError: If the file ends before.
     """
-    height, width = dataset.block_shapes[0]
-    last_row, last_col = (dataset.height - 1) // height, (dataset.width - 1) // width
-    size = path.stat().st_size
-    for band in {1, dataset.count}:
-        for col, row in ((last_col, last_row), (0, 0)):
-            end = sum(
-                int(dataset.get_tag_item(f"BLOCK_{part}_{col}_{row}", "TIFF", bidx=band) or 0)
-                for part in ("OFFSET", "SIZE")
-            )
-            if end > size:
-                raise SeriesError(
-                    f"{path} is truncated: {size} bytes, expected {end} or more. Replace the file, or leave it out."
-                )
+    size, expected = path.stat().st_size, least_size(path)
+    if size < expected:
+        raise SeriesError(
+            f"{path} is truncated: {size} bytes, expected {expected} or more. Replace the file, or leave it out."
+        )
 
 
 @lru_cache(maxsize=1024)
