@@ -10,7 +10,7 @@ from sitsinfer import engine, weights
 from sitsinfer.area import Area
 from sitsinfer.engine import Options, Summary
 from sitsinfer.products import writer_for
-from sitsinfer.products.tags import read_tags
+from sitsinfer.products.raster import read_tags
 from sitsinfer.series import Series, open_series
 from sitsinfer.store import Store
 from sitsinfer.tasks.segment import Segment

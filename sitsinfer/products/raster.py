@@ -80,6 +80,15 @@ def open_raster(path: Path, grid: Grid | None = None) -> Iterator[RasterLayer]:
             yield RasterLayer(layer, grid, path, warped)
 
 
+def read_tags(path: Path) -> dict[str, str]:
+    """Read the tags that a writer was given; none if there is no such file, or it is no raster."""
+    try:
+        with rasterio.open(path) as file:
+            return dict(file.tags())
+    except RasterioError:
+        return {}
+
+
 def _warp_options(file: Any, grid: Grid) -> dict[str, Any]:
     """How a file is put on another grid; one without nodata gets a mask band that says where it ends."""
     height, width = grid.shape

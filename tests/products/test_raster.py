@@ -7,7 +7,7 @@ from odc.geo.geobox import GeoBox
 from sitsinfer.errors import OutputError
 from sitsinfer.grid import Window, whole, window_grid
 from sitsinfer.products.cog import write_cog
-from sitsinfer.products.raster import open_raster
+from sitsinfer.products.raster import open_raster, read_tags
 
 
 def test_what_was_written_comes_back(class_source, tmp_path):
@@ -68,3 +68,18 @@ def test_raster_without_crs_is_refused(tmp_path):
         file.write(np.zeros((1, 5, 7), np.uint8))
     with pytest.raises(OutputError, match="has no CRS"), open_raster(tmp_path / "a.tif"):
         pass
+
+
+def test_tags_come_back_as_they_were_given(class_source, tmp_path):
+    tags = {"FINGERPRINT": "abc", "OPTIONS": '{"name": "<forêt> & co"}'}
+    write_cog(class_source(37, 61), tmp_path / "map.tif", tags)
+    assert read_tags(tmp_path / "map.tif").items() >= tags.items()
+
+
+def test_files_that_are_no_rasters_have_no_tags(class_source, tmp_path):
+    write_cog(class_source(37, 61), tmp_path / "map.tif", {"FINGERPRINT": "abc"})
+    (tmp_path / "cut.tif").write_bytes((tmp_path / "map.tif").read_bytes()[:9])
+    (tmp_path / "text.tif").write_text("not a raster")
+    (tmp_path / "folder.tif").mkdir()
+    for name in ("cut", "text", "folder", "missing"):
+        assert read_tags(tmp_path / f"{name}.tif") == {}, name
