@@ -68,13 +68,13 @@ def segment(
         SitsInferError: What stands in the way, on one line.
     """
     card, folder = weights.load_card(model)
-    series = open_series(ts, strict=strict).select(bands=card.bands, start=start, end=end)
-    _tell(series, card, reference_date)
     task = Segment(
-        series=series,
-        grid=(area or Area()).crop(series.grid),
+        series=open_series(ts, strict=strict),
         card=card,
         weights=folder.resolve(),
+        area=area or Area(),
+        start=start,
+        end=end,
         margin=margin,
         reference_date=reference_date,
         probabilities=probabilities is not None,
@@ -83,6 +83,7 @@ def segment(
         precision=precision,
         batch_size=batch_size,
     )
+    _tell(task.series, card, reference_date)
     outputs = {"classes": out, "probabilities": probabilities, "confidence": confidence}
     files = {layer: path for layer, path in outputs.items() if path is not None}
     writers = {layer: writer_for(path) for layer, path in files.items()}

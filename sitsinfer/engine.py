@@ -30,7 +30,7 @@ FINGERPRINT_TAG = "FINGERPRINT"
 RETRY_DELAYS = (0.5, 2.0)
 """Seconds before a read that failed is tried again."""
 
-AGEING_PARTS = {"inputs", "dates", "area", "version"}
+AGEING_PARTS = {"inputs", "version"}
 """Parts of a fingerprint that change by themselves; a map that differs in others was asked for differently."""
 
 _device_locks: dict[str, threading.Lock] = {}

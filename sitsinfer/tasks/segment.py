@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sitsinfer.area import Area
 from sitsinfer.errors import WeightsError
 from sitsinfer.grid import Grid, Lattice, Window, offset_in, whole
 from sitsinfer.layers import Layer
@@ -38,10 +39,12 @@ class Segment:
     the legend where scores are equal), probabilities are the softmax of the scores.
 
     Attributes:
-        series: What to read, with just the bands of the weights, in their order.
-        grid: The output grid, aligned with the series' own.
+        series: What to read; narrowed to the bands of the weights, in their order, and to the dates asked for.
         card: What the weights need and know.
         weights: The model folder.
+        area: What to limit the map to.
+        start: First date to use; ``None``: the series' first.
+        end: Last date to use; ``None``: the series' last.
         margin: Pixels on each side of a patch that are context; ``None``: as the card says.
         reference_date: What days are counted from; ``None``: as the card says.
         probabilities: Whether to put out a band of probabilities for each class.
@@ -49,12 +52,17 @@ class Segment:
         device: The device to compute on, or ``auto``.
         precision: ``auto``, ``fp32``, ``bf16`` or ``fp16``.
         batch_size: Patches at a time; ``None``: what the device holds.
+        grid: The output grid: the area's pixels of the series' own.
+        lattice: Where patches lie on it.
+        extent: The pixels of the grid, and around it, that the data cover.
     """
 
     series: Series
-    grid: Grid
     card: Card
     weights: Path
+    area: Area = field(default_factory=Area)
+    start: datetime.date | None = None
+    end: datetime.date | None = None
     margin: int | None = None
     reference_date: datetime.date | None = None
     probabilities: bool = False
@@ -62,16 +70,21 @@ class Segment:
     device: str = "auto"
     precision: str = "auto"
     batch_size: int | None = None
+    grid: Grid = field(init=False)
     lattice: Lattice = field(init=False)
     extent: Window = field(init=False)
 
     def __post_init__(self) -> None:
-        """Lay the lattice, and find where the data lie on the grid.
+        """Choose bands, dates and pixels, and lay the lattice.
 
         Raises:
-            GridError: If the margin leaves nothing of a patch.
+            SeriesError: If a band is missing, or there are no such dates.
+            GridError: If the area lies outside the data, or the margin leaves nothing of a patch.
             WeightsError: If a class has the code that stands for nodata.
         """
+        chosen = self.series.select(bands=self.card.bands, start=self.start, end=self.end)
+        object.__setattr__(self, "series", chosen)
+        object.__setattr__(self, "grid", self.area.crop(chosen.grid))
         if any(entry.code == NODATA for entry in self.card.classes):
             raise WeightsError(
                 f"Weights {self.card.name} use class code {NODATA}, which is nodata. Use codes 0 to 254."
@@ -104,14 +117,14 @@ class Segment:
         return self.lattice.stride
 
     def fingerprint(self) -> dict[str, str]:
-        """What decides the pixels: inputs, dates, model, lattice, area, arithmetic and layers."""
+        """What decides the pixels: the series as it is, and what is asked of it."""
         parts: dict[str, Any] = {
-            "inputs": self.series.inputs(),
-            "dates": [str(acquisition.date) for acquisition in self.series.acquisitions],
+            "inputs": [self.series.inputs(), _describe(self.grid)],
+            "dates": [str(self.start), str(self.end)],
             "model": [self.card.name, self.card.digest, json.loads(self.card.to_json())],
             "reference date": str(self.reference_date),
             "margin": [self.lattice.margin, self.lattice.blend],
-            "area": [str(self.grid.crs), list(self.grid.affine[:6]), list(self.grid.shape)],
+            "area": [self.area.bounds, self.area.crs, self.area.aoi and _describe(self.grid)],
             "device": [self.device, self.precision],
             "layers": [layer.name for layer in self.layers],
         }
@@ -135,7 +148,8 @@ class Segment:
 
     def compute(self, inputs: Stack, core: Window, threads: int) -> TileResult:
         """Score the patches of a core, blend, decide."""
-        observed = inputs.valid.any(axis=0)[core.slices_in(self._window(core))]
+        rows, cols = core.slices_in(self._window(core))
+        observed: NDArray[np.bool_] = inputs.valid[:, rows, cols].any(axis=0)
         if not observed.any():
             return TileResult()
         scores = self._blend(inputs, core, threads)
@@ -194,6 +208,10 @@ def _softmax(scores: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def _scaled(probabilities: NDArray[np.float32]) -> NDArray[np.uint8]:
     return np.rint(probabilities * FULL).astype(np.uint8)
+
+
+def _describe(grid: Grid) -> list[Any]:
+    return [str(grid.crs), list(grid.affine[:6]), list(grid.shape)]
 
 
 def _digest(value: Any) -> str:

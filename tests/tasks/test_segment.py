@@ -10,11 +10,13 @@ from affine import Affine
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
+from sitsinfer.area import Area
 from sitsinfer.errors import GridError, WeightsError
 from sitsinfer.grid import Grid, Tiles, Window, is_aligned, offset_in, whole, window_grid
 from sitsinfer.layers import ClassInfo
 from sitsinfer.patches import Patch
 from sitsinfer.series import Acquisition, Series, Stack
+from sitsinfer.series.types import Image, RasterSource
 from sitsinfer.tasks import segment as module
 from sitsinfer.tasks.segment import FULL, NODATA, Segment
 from sitsinfer.weights import Card, Member
@@ -59,8 +61,9 @@ class Land:
         self.reads: list[Window] = []
 
     def series(self) -> Series:
-        acquisitions = tuple(Acquisition(date, ()) for date in DATES)
-        return Series(Path("land"), "sentinel-2", ("B04", "B08"), acquisitions, self.grid, "uint16", 0)
+        source = RasterSource(Path(__file__), ("B04", "B08"), (1, 2), self.grid, "uint16", 0)
+        acquisitions = tuple(Acquisition(date, (Image("a", (source,)),)) for date in DATES)
+        return Series(Path(__file__).parent, "sentinel-2", ("B04", "B08"), acquisitions, self.grid, "uint16", 0)
 
     def read(self, series: Series, window: Window, grid: Grid) -> Stack:
         assert is_aligned(self.grid, grid)
@@ -105,8 +108,9 @@ def use(monkeypatch: pytest.MonkeyPatch, land: Land, model: Any) -> Land:
     return land
 
 
-def make(land: Land, grid: Grid | None = None, **options: Any) -> Segment:
-    return Segment(land.series(), grid or land.grid, replace(CARD, **options), Path("weights"))
+def make(land: Land, window: Window | None = None, **options: Any) -> Segment:
+    bounds = window and tuple(window_grid(land.grid, window).boundingbox)
+    return Segment(land.series(), replace(CARD, **options), Path("weights"), Area(bounds))
 
 
 def tiled(task: Segment, size: int, shift: tuple[int, int] | None = None) -> dict[str, NDArray[Any]]:
@@ -159,7 +163,7 @@ def test_an_area_holds_the_same_values_wherever_it_begins(
     use(monkeypatch, land, PatchModel())
     everything = tiled(make(land, margin=3, blend=3), 20)["classes"]
     window = Window(*corner, 21, 19)
-    part = tiled(make(land, window_grid(land.grid, window), margin=3, blend=3), 9)["classes"]
+    part = tiled(make(land, window, margin=3, blend=3), 9)["classes"]
     np.testing.assert_array_equal(part, everything[:, *window.slices_in(whole(land.grid))])
 
 
@@ -204,7 +208,7 @@ def test_ignored_classes_are_never_decided_for(land: Land, monkeypatch: pytest.M
 
 
 def test_reading_stays_within_the_data_and_the_patches(land: Land) -> None:
-    task = make(land, window_grid(land.grid, Window(10, 20, 5, 5)), margin=4, blend=2)
+    task = make(land, Window(10, 20, 5, 5), margin=4, blend=2)
     task.read(Window(0, 0, 5, 5))
     (window,) = land.reads
     assert window.shift(10, 20).intersection(whole(land.grid)) == window.shift(10, 20)
@@ -218,9 +222,10 @@ def test_every_option_that_changes_a_pixel_changes_the_fingerprint(land: Land) -
         replace(task, reference_date=DATES[1]),
         replace(task, probabilities=True),
         replace(task, precision="bf16"),
-        replace(task, grid=window_grid(land.grid, Window(0, 0, 5, 5))),
+        make(land, Window(0, 0, 5, 5)),
         replace(task, card=replace(CARD, digest="1" * 64)),
-        replace(task, series=land.series().select(end=DATES[1])),
+        replace(task, end=DATES[1]),
+        replace(task, series=replace(land.series(), grid=window_grid(land.grid, Window(0, 0, 30, 30)))),
     ]
     fingerprints = [task.fingerprint(), *(other.fingerprint() for other in others)]
     assert len({tuple(sorted(entry.items())) for entry in fingerprints}) == len(fingerprints)
