@@ -193,7 +193,7 @@ def _one_sensor(root: Path, images: Sequence[Found]) -> Sensor:
         )
     name = next(iter(counts), None)
     known = next((sensor for sensor in SENSORS if sensor.name == name), None)
-    return known or sensor_of_bands(bands) or sensor_in(root.name) or UNKNOWN
+    return known or sensor_of_bands(bands) or sensor_in(root.resolve().name) or UNKNOWN
 
 
 def _band_order(acquisitions: Sequence[Acquisition], sensor: Sensor) -> tuple[str, ...]:

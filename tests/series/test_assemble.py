@@ -161,3 +161,9 @@ def test_dates_are_sorted_whatever_the_names(tmp_path: Path) -> None:
     write(tmp_path, "a_S2_20220413.tif")
     write(tmp_path, "b_S2_20210413.tif")
     assert open_series(tmp_path).dates == (date(2021, 4, 13), date(2022, 4, 13))
+
+
+def test_the_folder_names_the_sensor_if_nothing_else_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "sentinel2", "20220413.tif")
+    monkeypatch.chdir(tmp_path / "sentinel2")
+    assert open_series(Path()).sensor == "sentinel-2"
