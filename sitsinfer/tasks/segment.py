@@ -149,7 +149,7 @@ class Segment:
     def compute(self, inputs: Stack, core: Window, threads: int) -> TileResult:
         """Score the patches of a core, blend, decide."""
         rows, cols = core.slices_in(self._window(core))
-        observed: NDArray[np.bool_] = inputs.valid[:, rows, cols].any(axis=0)
+        observed: NDArray[np.bool_] = np.any(inputs.valid[:, rows, cols], axis=0)
         if not observed.any():
             return TileResult()
         scores = self._blend(inputs, core, threads)
