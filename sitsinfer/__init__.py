@@ -1,3 +1,21 @@
-"""Run published deep models over satellite image time series and write georeferenced maps."""
+"""Run published deep models over satellite image time series and write georeferenced maps.
+
+``sitsinfer.segment`` is the command of that name as a function; ``Area`` and ``Options`` go with it. They are imported
+when they are first used, so that importing the package costs nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sitsinfer.api import Area, Options, Summary, segment
 
 __version__ = "0.1.0"
+
+__all__ = ["Area", "Options", "Summary", "segment"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        return getattr(import_module("sitsinfer.api"), name)
+    raise AttributeError(f"module 'sitsinfer' has no attribute '{name}'")

@@ -16,6 +16,8 @@ from sitsinfer.store import Store
 from sitsinfer.tasks.segment import Segment
 from sitsinfer.weights import Card
 
+__all__ = ["Area", "Options", "Summary", "segment"]
+
 log = logging.getLogger(__name__)
 
 LONGEST_SPAN = 730
