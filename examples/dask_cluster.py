@@ -30,4 +30,4 @@ if __name__ == "__main__":
     with LocalCluster(n_workers=2, threads_per_worker=3, dashboard_address=None) as cluster:
         options = sitsinfer.Options(scheduler=cluster.scheduler_address, tile_size=96)
         summary = sitsinfer.segment(folder / "scene" / "sentinel2", folder / "map.tif", options=options)
-    print(f"{folder / 'map.tif'}: {summary.tiles} tiles in {(summary.seconds or {})['wall']:.0f} s.")
+    print(f"{folder / 'map.tif'}: {summary.tiles} tiles in {summary.seconds['wall']:.0f} s.")

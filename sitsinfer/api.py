@@ -138,5 +138,5 @@ def _provenance(task: Segment, summary: Summary) -> dict[str, Any]:
         "margin": task.lattice.margin,
         "device": task.device,
         "precision": task.precision,
-        "seconds": dict(summary.seconds or {}),
+        "seconds": dict(summary.seconds),
     }
