@@ -35,7 +35,7 @@ class Labels:
 def read_labels(path: Path, grid: Grid) -> Labels:
     """Read a raster of class codes onto a grid, each pixel from the nearest one of the raster.
 
-    Names come from tags of the band such as ``class_3=Maize``, colours from its colour table; where it has none, both
+    Names come from tags of the band such as ``CLASS_3=Maize``, colours from its colour table; where it has none, both
     are made up.
 
     Args:
@@ -61,7 +61,7 @@ def read_labels(path: Path, grid: Grid) -> Labels:
             ) as raster,
         ):
             values, nodata = raster.read(1), raster.nodata
-            tags, colors = source.tags(1), _colors(source)
+            tags, colors = {key.upper(): value for key, value in source.tags(1).items()}, _colors(source)
     except rasterio.errors.RasterioError as error:
         raise ReadError(f"Cannot read labels from {path}: {error}".splitlines()[0]) from error
     labelled = values != nodata
@@ -87,4 +87,4 @@ def _class(code: int, tags: dict[str, str], colors: dict[int, tuple[int, ...]]) 
     else:
         hue = code * 0.618034 % 1  # steps by the golden ratio never come close to each other soon
         red, green, blue = (round(255 * part) for part in colorsys.hsv_to_rgb(hue, 0.6, 0.85))
-    return ClassInfo(code, tags.get(f"class_{code}", f"Class {code}"), (red, green, blue))
+    return ClassInfo(code, tags.get(f"CLASS_{code}", f"Class {code}"), (red, green, blue))

@@ -46,7 +46,7 @@ def scene(tmp_path: Path) -> Callable[..., tuple[Path, Path]]:
         with rasterio.open(tmp_path / f"{name}.tif", "w", count=1, dtype="uint8", nodata=255, **profile) as raster:
             raster.write(labels, 1)
             raster.write_colormap(1, {2: (10, 200, 30, 255), 7: (250, 200, 0, 255)})
-            raster.update_tags(1, class_2="Meadow", class_7="Maize")
+            raster.update_tags(1, CLASS_2="Meadow", class_7="Maize")
         return folder, tmp_path / f"{name}.tif"
 
     return write
