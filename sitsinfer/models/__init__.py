@@ -25,7 +25,8 @@ class Architecture:
 
     Attributes:
         target: ``module:Class``, imported when the model is built.
-        ignored: Published options that choose what a call returns and not what the network is; here methods do.
+        ignored: Published options that do not make the network: what a call returns (here methods choose that), and
+            sizes of patches that no weight depends on.
     """
 
     target: str
@@ -36,10 +37,10 @@ ARCHITECTURES: dict[str, Architecture] = {
     "utae": Architecture("sitsinfer.models.utae:UTAE", frozenset({"encoder", "return_maps"})),
     "ltae2d": Architecture("sitsinfer.models.ltae:LTAE2d", frozenset({"return_att"})),
     "unet3d": Architecture("sitsinfer.models.unet3d:UNet3D"),
-    "fpn": Architecture("sitsinfer.models.fpn:FPNConvLSTM"),
-    "convlstm": Architecture("sitsinfer.models.convlstm:ConvLSTMSegmenter"),
-    "convgru": Architecture("sitsinfer.models.convgru:ConvGRUSegmenter"),
-    "recunet": Architecture("sitsinfer.models.recunet:RecUNet", frozenset({"encoder"})),
+    "fpn": Architecture("sitsinfer.models.fpn:FPNConvLSTM", frozenset({"input_shape"})),
+    "convlstm": Architecture("sitsinfer.models.convlstm:ConvLSTMSegmenter", frozenset({"input_size"})),
+    "convgru": Architecture("sitsinfer.models.convgru:ConvGRUSegmenter", frozenset({"input_size"})),
+    "recunet": Architecture("sitsinfer.models.recunet:RecUNet", frozenset({"encoder", "input_size"})),
 }
 
 

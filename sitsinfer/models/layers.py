@@ -139,6 +139,27 @@ class UpConvBlock(nn.Module):
         return out + residual
 
 
+def check_series(x: Tensor, bands: int, multiple: int = 1) -> None:
+    """Check the shape of a time series.
+
+    Args:
+        x: Time series, (B, T, C, H, W).
+        bands: The C that the model takes.
+        multiple: What H and W must be multiples of; above 1 they must also be greater than it, for reflection at the
+            lowest resolution takes two pixels.
+
+    Raises:
+        ModelError: If the shape does not fit.
+    """
+    if x.ndim != 5 or x.shape[2] != bands:
+        raise ModelError(f"The series has shape {tuple(x.shape)}. The model takes (B, T, {bands}, H, W).")
+    height, width = x.shape[3:]
+    if multiple > 1 and any(size % multiple or size <= multiple for size in (height, width)):
+        raise ModelError(
+            f"The patch has {height} x {width} pixels. Use multiples of {multiple}, from {2 * multiple} up."
+        )
+
+
 def padded_frames(x: Tensor, pad_value: float) -> Tensor:
     """Find frames that hold nothing but the padding value.
 
