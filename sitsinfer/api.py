@@ -2,15 +2,17 @@
 
 import datetime
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from sitsinfer import engine, weights
 from sitsinfer.area import Area
 from sitsinfer.engine import Options, Summary
+from sitsinfer.errors import OutputError
 from sitsinfer.products import writer_for
 from sitsinfer.products.raster import read_tags
+from sitsinfer.products.stac import is_item, item_path, write_item
 from sitsinfer.series import Series, open_series
 from sitsinfer.store import Store
 from sitsinfer.tasks.segment import Segment
@@ -86,25 +88,50 @@ def segment(
         batch_size=batch_size,
     )
     _tell(task.series, card, reference_date)
+    options = options or Options()
     outputs = {"classes": out, "probabilities": probabilities, "confidence": confidence}
     files = {layer: path for layer, path in outputs.items() if path is not None}
     writers = {layer: writer_for(path) for layer, path in files.items()}
+    _check_names([*files.values(), item_path(out), *([quicklook] if quicklook else [])])
+    if not options.overwrite and item_path(out).exists() and not is_item(item_path(out)):
+        raise engine.foreign(item_path(out))
+    is_drawn = quicklook is None or _is_drawn(quicklook, task, options)
 
     def publish(store: Store, tags: Mapping[str, str], summary: Summary) -> None:
-        from sitsinfer.products.stac import write_item
-
         described = {**tags, "MODEL": card.name, "MODEL_SHA256": card.digest}
         # The map comes last: once it is there under its name, all that belongs to it is.
         for layer in reversed(files):
             writers[layer](store.source(layer), files[layer], described)
-        write_item(out.with_suffix(".json"), files, _provenance(task, summary))
+        write_item(item_path(out), files, _provenance(task, summary))
 
-    summary = engine.run(task, tuple(files.values()), publish, read_tags, options or Options())
-    if quicklook is not None:
+    summary = engine.run(task, tuple(files.values()), publish, read_tags, options)
+    if quicklook is not None and not (summary.unchanged and is_drawn):
         from sitsinfer.products.quicklook import write_quicklook
 
-        write_quicklook(quicklook, out, title=card.title)
+        write_quicklook(quicklook, out, card.title, read_tags(out))
     return summary
+
+
+def _check_names(paths: Sequence[Path]) -> None:
+    """See that no two outputs have one name.
+
+    Raises:
+        OutputError: If two have.
+    """
+    places = [path.absolute() for path in paths]
+    for path, place in zip(paths, places, strict=True):
+        if places.count(place) > 1:
+            raise OutputError(f"{path} is to hold two outputs at once. Give each a name of its own.")
+
+
+def _is_drawn(quicklook: Path, task: Segment, options: Options) -> bool:
+    """Whether a quicklook of just this map is there.
+
+    Raises:
+        OutputError: If the file is something else, or cannot be made there.
+    """
+    engine.check_folders([quicklook])
+    return not options.overwrite and engine.outdated(quicklook, engine.fingerprint_of(task), read_tags) == set()
 
 
 def _tell(series: Series, card: Card, reference_date: datetime.date | None) -> None:

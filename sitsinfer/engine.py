@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from sitsinfer import __version__
 from sitsinfer.errors import OutputError, ReadError, SeriesError, TilesFailed
 from sitsinfer.grid import Tile, Tiles, whole
 from sitsinfer.plan import Plan, make_plan
-from sitsinfer.store import Fingerprint, Store, TileReport, differing, locked, remove
+from sitsinfer.store import Fingerprint, Store, TileReport, clear, differing, locked
 from sitsinfer.tasks import Task, TileResult
 
 log = logging.getLogger(__name__)
@@ -106,11 +106,12 @@ def run(
         TilesFailed: If tiles could not be read; the others are kept in the store.
     """
     started = time.monotonic()
-    fingerprint = task.fingerprint() | {"version": __version__}
+    fingerprint = fingerprint_of(task)
     path = Store.beside(outputs[0])
     if not options.overwrite and _is_current(outputs, path, fingerprint, read_tags):
+        log.debug("%s is up to date.", outputs[0], extra={"event": "unchanged"})
         return Summary(unchanged=True)
-    _check_folders(outputs)
+    check_folders(outputs)
     with locked(path):
         store = _open_store(path, task, fingerprint, options)
         kept = sum(store.is_done(tile) for tile in store.tiles)
@@ -125,7 +126,13 @@ def run(
             )
         publish(store, {FINGERPRINT_TAG: json.dumps(fingerprint)}, summary)
         store.remove()
+    log.debug("%s is done.", outputs[0], extra={"event": "done", "summary": asdict(summary)})
     return summary
+
+
+def fingerprint_of(task: Task[Any]) -> Fingerprint:
+    """What decides the pixels of a run: what its task says, and our version."""
+    return task.fingerprint() | {"version": __version__}
 
 
 def process_tile(task: Task[Any], store: Store, threads: int, tile: Tile) -> TileReport | TileFailure:
@@ -200,27 +207,43 @@ def _is_current(
     Raises:
         OutputError: If one of them was made by something else, or asked for differently.
     """
-    current = not (store / "run.json").exists()
-    for output in outputs:
-        if not output.exists():
-            current = False
-            continue
-        made_by = read_tags(output).get(FINGERPRINT_TAG)
-        if made_by is None:
-            raise OutputError(f"{output} already exists, and sitsinfer did not make it. Set overwrite to replace it.")
-        parts = set(differing(json.loads(made_by), fingerprint))
-        if parts - AGEING_PARTS:
-            raise OutputError(
-                f"{output} already exists, made by another run: it differs in {', '.join(sorted(parts))}. "
-                f"Set overwrite to replace it, or choose another output."
-            )
-        current = current and not parts
-        if parts:
-            log.info("%s is out of date: %s changed. Making it anew.", output, ", ".join(sorted(parts)))
-    return current
+    found = [outdated(output, fingerprint, read_tags) for output in outputs]
+    if changed := sorted(set().union(*(parts for parts in found if parts))):
+        log.info("%s is out of date: %s changed. Making it anew.", outputs[0], ", ".join(changed))
+    return not any(parts is None or parts for parts in found) and not (store / "run.json").exists()
 
 
-def _check_folders(outputs: tuple[Path, ...]) -> None:
+def outdated(output: Path, fingerprint: Fingerprint, read_tags: Callable[[Path], Mapping[str, str]]) -> set[str] | None:
+    """What has changed by itself since an output was made: parts of its fingerprint; ``None`` if there is no output.
+
+    Raises:
+        OutputError: If it was made by something else, or asked for differently.
+    """
+    if not output.exists():
+        return None
+    made_by = read_tags(output).get(FINGERPRINT_TAG)
+    if made_by is None:
+        raise foreign(output)
+    parts = set(differing(json.loads(made_by), fingerprint))
+    if parts - AGEING_PARTS:
+        raise OutputError(
+            f"{output} already exists, made by another run: it differs in {', '.join(sorted(parts))}. "
+            f"Set overwrite to replace it, or choose another output."
+        )
+    return parts
+
+
+def foreign(output: Path) -> OutputError:
+    """The error for a file in the way of an output."""
+    return OutputError(f"{output} already exists, and sitsinfer did not make it. Set overwrite to replace it.")
+
+
+def check_folders(outputs: Iterable[Path]) -> None:
+    """See that outputs can be made where they are to be.
+
+    Raises:
+        OutputError: If the folder of one is missing, or it is a folder itself.
+    """
     for output in outputs:
         if not output.parent.is_dir():
             raise OutputError(f"The folder {output.parent} of {output.name} does not exist. Create it first.")
@@ -229,13 +252,13 @@ def _check_folders(outputs: tuple[Path, ...]) -> None:
 
 
 def _open_store(path: Path, task: Task[Any], fingerprint: Fingerprint, options: Options) -> Store:
-    """The store of the unfinished run, or a new one.
+    """The store of the unfinished run, or a new one; a store without a finished tile is worth nothing.
 
     Raises:
         StoreError: If an unfinished run of other options or tiles lies there.
     """
-    if options.overwrite or not (path / "run.json").exists():
-        _forget(path)
+    if options.overwrite or not Store.is_begun(path):
+        clear(path)
         tiles = Tiles(whole(task.grid).shape, _plan(task, options).tile_size, task.tile_shift)
         return Store.create(path, task.layers, task.grid, tiles, fingerprint)
     store = Store.open(path, fingerprint)
@@ -245,13 +268,6 @@ def _open_store(path: Path, task: Task[Any], fingerprint: Fingerprint, options: 
             f"Leave the tile size out to finish it, or set overwrite to start anew."
         )
     return store
-
-
-def _forget(path: Path) -> None:
-    """Remove what is left of a store, but for the lock that this process holds."""
-    for part in path.iterdir():
-        if part.name != "lock":
-            remove(part)
 
 
 def _plan(task: Task[Any], options: Options) -> Plan:

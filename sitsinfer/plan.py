@@ -53,8 +53,10 @@ def make_plan(task: Task[object], *, memory: int | None, tile_size: int | None, 
         workers: Worker processes; ``None``: none but this one.
 
     Raises:
-        GridError: If not even one of the smallest tiles fits.
+        GridError: If the tile size is below 1, or not even one of the smallest tiles fits.
     """
+    if tile_size is not None and tile_size < 1:
+        raise GridError(f"A tile size of {tile_size} pixels holds nothing. Choose 1 or more.")
     processes, workers = workers is not None, workers or 1
     budget = (available_memory() // 2 if memory is None else memory) // workers - PROCESS_BYTES - task.model_bytes()
     sizes = [tile_size] if tile_size else _candidates(task)
@@ -79,8 +81,10 @@ def _candidates(task: Task[object]) -> list[int]:
 
 
 def cores() -> int:
-    """Cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Cores this process may use: those it is bound to, at most as many as ``OMP_NUM_THREADS`` says."""
+    bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    return max(1, min(bound, int(asked))) if asked.isdecimal() else bound
 
 
 def available_memory() -> int:

@@ -24,6 +24,9 @@ from sitsinfer.errors import OutputError, StoreError
 from sitsinfer.grid import Grid, Tile, Tiles, Window
 from sitsinfer.layers import ClassInfo, Layer
 
+LOCK = "lock"
+"""The file in a store that the process which writes it holds."""
+
 Fingerprint = Mapping[str, str]
 """What decides the pixels of a run, part by part: ``{"inputs": digest, "model": digest, ...}``."""
 
@@ -81,6 +84,11 @@ class Store:
     def beside(output: Path) -> Path:
         """Where the store of an output lies."""
         return output.with_name(output.name + ".partial")
+
+    @staticmethod
+    def is_begun(path: Path) -> bool:
+        """Whether a store lies there, with at least one finished tile."""
+        return (path / "run.json").exists() and any((path / "tiles").glob("*.json"))
 
     @classmethod
     def create(cls, path: Path, layers: tuple[Layer, ...], grid: Grid, tiles: Tiles, fingerprint: Fingerprint) -> Self:
@@ -191,6 +199,16 @@ class Store:
         return self.path / "tiles" / f"{name}.json"
 
 
+def clear(path: Path) -> None:
+    """Remove what a store holds, its description first, so that what is left is never taken for one; not its lock."""
+    (path / "run.json").unlink(missing_ok=True)
+    for part in path.iterdir():
+        if part.is_dir():
+            shutil.rmtree(part)
+        elif part.name != LOCK:
+            part.unlink()
+
+
 def remove(path: Path) -> None:
     """Remove a store, if there is one, its description first, so that what is left is never taken for one."""
     (path / "run.json").unlink(missing_ok=True)
@@ -201,19 +219,25 @@ def remove(path: Path) -> None:
 def locked(path: Path) -> Iterator[None]:
     """Keep a store to this process; the lock goes with the process, however that ends.
 
+    Where no store was made in the end, or it was removed, nothing of it is left.
+
     Raises:
         StoreError: If another process has it.
         OutputError: If nothing can be written there.
     """
     with writing_to(path):
         path.mkdir(exist_ok=True)
-        handle = os.open(path / "lock", os.O_CREAT | os.O_RDWR)
+        handle = os.open(path / LOCK, os.O_CREAT | os.O_RDWR)
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise StoreError(f"Another run is writing {path}. Wait for it, or choose another output.") from error
-        yield
+        try:
+            yield
+        finally:
+            if not (path / "run.json").exists():
+                remove(path)
     finally:
         os.close(handle)
 

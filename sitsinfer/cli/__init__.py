@@ -10,6 +10,7 @@ import typer
 
 from sitsinfer import __version__
 from sitsinfer.cli import evaluate, models, train
+from sitsinfer.cli._log import last_word
 from sitsinfer.cli.inspect import inspect
 from sitsinfer.cli.segment import segment
 from sitsinfer.cli.simulate import simulate
@@ -55,10 +56,10 @@ def main() -> NoReturn:
     try:
         app()
     except SitsInferError as error:
-        print(f"Error: {error}", file=sys.stderr)
+        last_word(f"Error: {error}", "error")
         sys.exit(error.exit_code)
     except Stopped as stopped:
-        print("Stopped. What is done is kept; the same command goes on from there.", file=sys.stderr, flush=True)
+        last_word("Stopped. What is done is kept; the same command goes on from there.", "stopped")
         # Threads may still compute for minutes; a tile they do not finish has no marker and is made again.
         os._exit(128 + stopped.args[0])
 

@@ -36,6 +36,15 @@ def set_up(*, log_json: bool, quiet: bool) -> None:
     logger.setLevel(logging.ERROR if quiet else logging.DEBUG if log_json else logging.INFO)
 
 
+def last_word(text: str, event: str) -> None:
+    """Say on stderr how a command ended: as JSON if its log is."""
+    logger = logging.getLogger("sitsinfer")
+    if any(isinstance(handler.formatter, JsonLines) for handler in logger.handlers):
+        logger.error("%s", text, extra={"event": event})
+    else:
+        print(text, file=sys.stderr, flush=True)
+
+
 @contextmanager
 def progress(*, shown: bool) -> Iterator[Callable[[int, int], None]]:
     """A progress bar over tiles, where someone watches."""

@@ -1,5 +1,6 @@
 """``sitsinfer segment``."""
 
+import logging
 from pathlib import Path
 from typing import Annotated
 
@@ -7,6 +8,8 @@ import typer
 
 from sitsinfer.cli import _options as opt
 from sitsinfer.cli._log import progress, set_up
+
+log = logging.getLogger(__name__)
 
 
 def segment(
@@ -47,6 +50,13 @@ def segment(
     from sitsinfer.plan import parse_memory
     from sitsinfer.weights import DEFAULT_MODEL
 
+    if model is None:
+        log.warning(
+            "No model is given: %s is used, a demonstrator trained on simulated scenes. "
+            "Give a model of your own for real mapping.",
+            DEFAULT_MODEL,
+            extra={"event": "note"},
+        )
     with progress(shown=not (quiet or log_json)) as advance:
         summary = api.segment(
             ts,
@@ -73,6 +83,8 @@ def segment(
                 progress=advance,
             ),
         )
+    if quiet:
+        return
     if summary.unchanged:
         typer.echo(f"{out} is up to date. Nothing was done.")
         return

@@ -1,5 +1,6 @@
 """A picture of a map with its legend, for a report or a first look."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +33,7 @@ NOTHING = (0.92, 0.92, 0.92)
 INK = "#333333"
 
 
-def write_quicklook(path: Path, raster: Path, title: str = "") -> None:
+def write_quicklook(path: Path, raster: Path, title: str = "", tags: Mapping[str, str] | None = None) -> None:
     """Draw a published raster as PNG: a legend of the classes that occur, or a scale of values; a scale bar; north up.
 
     Read from the overviews, so that a country takes no longer than a field.
@@ -41,6 +42,7 @@ def write_quicklook(path: Path, raster: Path, title: str = "") -> None:
         path: The picture to write or to replace.
         raster: The raster; of several bands the first is drawn.
         title: What stands above it.
+        tags: What to note in the picture about its making.
 
     Raises:
         OutputError: If the raster cannot be read or the picture not written.
@@ -49,7 +51,7 @@ def write_quicklook(path: Path, raster: Path, title: str = "") -> None:
         values, valid = source.thumbnail(PIXELS)
         figure = _draw(source, values, valid, title)
     with whole_file(path) as draft:
-        figure.savefig(draft, format="png", dpi=DPI, metadata={"Software": None})
+        figure.savefig(draft, format="png", dpi=DPI, metadata={"Software": None, **(tags or {})})
 
 
 def _draw(source: RasterLayer, values: NDArray[Any], valid: NDArray[np.bool_], title: str) -> "Figure":

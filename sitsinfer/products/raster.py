@@ -1,5 +1,6 @@
 """A published raster, or anybody's, read again as a layer."""
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ import numpy as np
 import rasterio
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
-from rasterio.errors import RasterioError
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.vrt import WarpedVRT
 
 from sitsinfer.errors import OutputError
@@ -83,7 +84,7 @@ def open_raster(path: Path, grid: Grid | None = None) -> Iterator[RasterLayer]:
 def read_tags(path: Path) -> dict[str, str]:
     """Read the tags that a writer was given; none if there is no such file, or it is no raster."""
     try:
-        with rasterio.open(path) as file:
+        with warnings.catch_warnings(action="ignore", category=NotGeoreferencedWarning), rasterio.open(path) as file:
             return dict(file.tags())
     except RasterioError:
         return {}

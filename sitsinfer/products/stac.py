@@ -53,6 +53,14 @@ def write_item(path: Path, products: Mapping[str, Path], provenance: Mapping[str
         draft.write_text(json.dumps(item, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
 
 
+def is_item(path: Path) -> bool:
+    """Whether a file is an item that :func:`write_item` wrote."""
+    try:
+        return "sitsinfer" in json.loads(path.read_text(encoding="utf-8"))["properties"]["processing:software"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
 def _item(path: Path, products: Mapping[str, Path], provenance: Mapping[str, Any]) -> dict[str, Any]:
     """Build the item as plain JSON."""
     import pystac

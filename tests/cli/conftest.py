@@ -1,0 +1,159 @@
+"""What tests of the command line share: a tiny model, a tiny year of images, and the command as a user calls it."""
+
+import datetime
+import logging
+import shutil
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from sitsinfer import cli, models, weights
+from sitsinfer.layers import ClassInfo
+from sitsinfer.weights import Card, Member
+from tests.conftest import write_raster
+
+BANDS = ("B02", "B03", "B04", "B08")
+DATES = tuple(datetime.date(2022, 1, 8) + datetime.timedelta(days) for days in (0, 23, 71, 96, 170, 203))
+SHAPE = (45, 61)
+NEVER = (slice(20, 27), slice(30, 41))
+"""Pixels that no acquisition observed."""
+CLASSES = (ClassInfo(1, "Water", (0, 0, 255)), ClassInfo(4, "Forêt", (0, 99, 0)), ClassInfo(9, "Wheat", (230, 200, 60)))
+HYPERPARAMETERS = {
+    "input_dim": len(BANDS),
+    "encoder_widths": [4, 4, 8],
+    "decoder_widths": [4, 4, 8],
+    "out_conv": [4, len(CLASSES)],
+    "str_conv_k": 4,
+    "str_conv_s": 2,
+    "str_conv_p": 1,
+    "agg_mode": "att_group",
+    "encoder_norm": "group",
+    "n_head": 4,
+    "d_model": 16,
+    "d_k": 4,
+    "pad_value": 0,
+    "padding_mode": "reflect",
+}
+CARD = Card(
+    name="tiny",
+    title="A tiny U-TAE",
+    description="For tests.",
+    architecture="utae",
+    hyperparameters=HYPERPARAMETERS,
+    task="segment",
+    sensor="sentinel-2",
+    bands=BANDS,
+    scale=1e-4,
+    offset=0.0,
+    positions="day-of-year",
+    reference_date=datetime.date(2022, 1, 1),
+    patch=16,
+    margin=2,
+    blend=2,
+    fill="reflect",
+    members=(Member("", (0.2,) * len(BANDS), (0.1,) * len(BANDS)),),
+    classes=CLASSES,
+    ignore=(),
+    licence="CC0-1.0",
+    citation="",
+    source="",
+    digest="0" * 64,
+)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command left: exit code, lines on stdout, lines on stderr."""
+
+    code: int
+    out: list[str]
+    err: list[str]
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model folder with a U-TAE of random but fixed weights whose classes all occur. Not to be written to."""
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    torch.manual_seed(2)
+    state_dict = models.build("utae", HYPERPARAMETERS).state_dict()
+    for values in state_dict.values():
+        if values.dim() > 1:
+            values *= 3  # as they come, nearly all pixels are of one class
+    weights.save(folder, CARD, [state_dict])
+    return folder
+
+
+@pytest.fixture
+def model(tiny_model: Path, tmp_path: Path) -> Path:
+    """A copy of the tiny model, to be spoilt."""
+    return Path(shutil.copytree(tiny_model, tmp_path / "model"))
+
+
+def write_date(folder: Path, day: datetime.date, *, name: str = "S2_{:%Y%m%d}.tif", **options: Any) -> Path:
+    """Write one acquisition: noise over a gradient, cloudless but for a corner without data that moves with the date."""
+    rng = np.random.default_rng(day.toordinal())
+    rows, cols = np.mgrid[: SHAPE[0], : SHAPE[1]]
+    season = 1 + np.sin(day.timetuple().tm_yday / 58)
+    values = np.stack([500 + 30 * rows * band + 20 * cols * season for band in range(len(BANDS))])
+    values = (values + rng.integers(0, 900, values.shape)).astype(options.pop("dtype", np.uint16))
+    values[:, *NEVER] = 0
+    values[:, : day.day, : day.month * 3] = 0
+    return write_raster(folder / name.format(day), values, BANDS, **options)
+
+
+@pytest.fixture(scope="session")
+def year(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of six dates of Sentinel-2. Not to be written to."""
+    folder = tmp_path_factory.mktemp("year") / "s2"
+    for day in DATES:
+        write_date(folder, day)
+    return folder
+
+
+@pytest.fixture
+def series(year: Path, tmp_path: Path) -> Path:
+    """A copy of the year, to be spoilt."""
+    return Path(shutil.copytree(year, tmp_path / "s2"))
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Iterator[Callable[..., Outcome]]:
+    """Call sitsinfer in this process, as a shell would: ``command("segment", "--ts", folder, ...)``."""
+    logger = logging.getLogger("sitsinfer")
+    state = logger.handlers, logger.propagate, logger.level
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # patches are tiny: more threads would only wait for each other
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def call(*arguments: Any) -> Outcome:
+        capfd.readouterr()
+        monkeypatch.setattr(sys, "argv", ["sitsinfer", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        out, err = capfd.readouterr()
+        code = ended.value.code
+        assert isinstance(code, int)
+        return Outcome(code, out.splitlines(), err.splitlines())
+
+    yield call
+    logger.handlers, logger.propagate, logger.level = state
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture
+def segment(command: Callable[..., Outcome], year: Path, tiny_model: Path, tmp_path: Path) -> Callable[..., Outcome]:
+    """Call ``sitsinfer segment`` on the year with the tiny model, to ``tmp_path / "map.tif"``, unless told otherwise."""
+
+    def call(*arguments: Any, **options: Any) -> Outcome:
+        given = {"ts": year, "out": tmp_path / "map.tif", "model": tiny_model, "device": "cpu", **options}
+        spelled = [(f"--{name.replace('_', '-')}", value) for name, value in given.items() if value is not None]
+        return command("segment", *(word for pair in spelled for word in pair), *arguments)
+
+    return call
