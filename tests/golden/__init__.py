@@ -1,0 +1,1 @@
+"""Run what is built over a folder of fixtures: numbers that a right implementation reproduces."""
