@@ -91,14 +91,16 @@ class Normalisation:
             (reflectance - mean) / std, float32, of the same shape; 0 where there is nodata, NaN or infinity.
         """
         x = values.to(torch.float32, copy=True)
-        missing = x == patch.nodata
+        seen = torch.ne(x, patch.nodata, out=torch.empty_like(x))  # 1 or 0: a product is faster than a mask on a CPU
         if values.is_floating_point():
-            missing |= ~torch.isfinite(x)
+            finite = torch.isfinite(x)
+            seen.mul_(finite)
+            x.masked_fill_(~finite, 0)
         # In the numbers' own units, where the statistics that were published are round: (number - shift) * gain.
         scale, offset = _decimal(patch.scale)[:, None], _decimal(patch.offset)[:, None]
         x -= self._on(values, (self._mean - offset) / scale)
         x *= self._on(values, scale / self._std)
-        return x.masked_fill_(missing, 0)
+        return x.mul_(seen)
 
     @staticmethod
     def _on(values: Tensor, table: NDArray[np.float64]) -> Tensor:
