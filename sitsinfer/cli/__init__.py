@@ -51,6 +51,9 @@ class Stopped(BaseException):
 
 def main() -> NoReturn:
     """Run the command line; the exit code is 0, or that of the error, or 128 and the signal."""
+    # Threads that wait for each other would spin, and keep the cores from whatever else wants them: on a machine with
+    # other work that has cost six times the CPU time. Read when torch is loaded; worker processes inherit it.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop)
     try:
