@@ -65,9 +65,10 @@ def _own(plan: Plan) -> Iterator[Any]:
     """A client of workers on this machine: processes, or threads of this one."""
     # What Dask logs is of its own life; errors that matter to a run come back with its futures.
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
-    options = {"nthreads": plan.in_flight, "memory_limit": 0}
+    options: dict[str, Any] = {"nthreads": plan.in_flight, "memory_limit": 0}
     if plan.processes:
-        worker = {"cls": Nanny, "options": {**options, "worker_class": _QuietWorker, "host": "127.0.0.1"}}
+        options |= {"worker_class": _QuietWorker, "host": "127.0.0.1", "silence_logs": logging.CRITICAL}
+        worker = {"cls": Nanny, "options": options}
         scheduler = {"cls": _QuietScheduler, "options": {"host": "127.0.0.1", "port": 0}}
     else:
         worker = {"cls": _QuietWorker, "options": {**options, "protocol": "inproc://"}}
@@ -75,6 +76,8 @@ def _own(plan: Plan) -> Iterator[Any]:
     cluster = SpecCluster(dict.fromkeys(range(plan.workers), worker), scheduler, silence_logs=logging.CRITICAL)
     try:
         with Client(cluster) as client:
+            if plan.processes:
+                _forward_log(client)
             yield client
     finally:
         cluster.close(timeout=CLOSE_SECONDS)
@@ -106,4 +109,11 @@ def _connected(address: str) -> Iterator[Any]:
     with client:
         if not client.nthreads():
             raise DeviceError(f"The Dask scheduler at {address} has no workers. Start some first.")
+        _forward_log(client)
         yield client
+
+
+def _forward_log(client: Client) -> None:
+    """Have what we log in worker processes logged in this one, as far as anybody listens."""
+    ours = logging.getLogger("sitsinfer")
+    client.forward_logging(ours.name, ours.getEffectiveLevel())

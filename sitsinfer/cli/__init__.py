@@ -4,7 +4,7 @@ import os
 import signal
 import sys
 from types import FrameType
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 
@@ -49,7 +49,7 @@ class Stopped(BaseException):
     """SIGINT or SIGTERM came; what was under way is to be left as it is."""
 
 
-def main() -> NoReturn:
+def main() -> None:
     """Run the command line; the exit code is 0, or that of the error, or 128 and the signal."""
     # Threads that wait for each other would spin, and keep the cores from whatever else wants them: on a machine with
     # other work that has cost six times the CPU time. Read when torch is loaded; worker processes inherit it.

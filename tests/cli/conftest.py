@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import rasterio
 import torch
 
 from sitsinfer import cli, models, weights
@@ -106,6 +107,17 @@ def write_date(folder: Path, day: datetime.date, *, name: str = "S2_{:%Y%m%d}.ti
     values[:, *NEVER] = 0
     values[:, : day.day, : day.month * 3] = 0
     return write_raster(folder / name.format(day), values, BANDS, **options)
+
+
+def spoil_pixels(path: Path) -> None:
+    """Break pixels of a raster in a way that its header tells nothing of."""
+    with rasterio.open(path) as file:
+        values = file.read()
+    write_raster(path, values, BANDS, compress="deflate")
+    content = bytearray(path.read_bytes())
+    size = len(content)
+    content[size // 3 : size // 2] = bytes(size // 2 - size // 3)
+    path.write_bytes(content)
 
 
 @pytest.fixture(scope="session")
