@@ -59,20 +59,20 @@ def _compare(predicted: RasterLayer, truth: RasterLayer, ignore: tuple[int, ...]
     import numpy as np
 
     from sitsinfer.errors import OutputError
-    from sitsinfer.metrics.segmentation import SegmentationScores
+    from sitsinfer.metrics.segmentation import SegmentationScores, confusion_matrix
     from sitsinfer.products.windows import windows
 
     for raster in (predicted, truth):
         if raster.layer.dtype != "uint8":
             raise OutputError(f"{raster.path} holds {raster.layer.dtype} values; expected uint8 class codes.")
-    scores = SegmentationScores(CODES)
+    matrix = np.zeros((CODES, CODES), np.int64)
     for window in windows(predicted.grid):
         found, right = predicted.read(window)[0], truth.read(window)[0]
         counts = predicted.valid(window) & truth.valid(window) & ~np.isin(found, ignore) & ~np.isin(right, ignore)
-        scores.update(found[counts], right[counts])
-    if not scores.matrix.any():
+        matrix += confusion_matrix(right[counts], found[counts], CODES)
+    if not matrix.any():
         raise OutputError(f"{predicted.path} and {truth.path} share no pixel that counts. Expected maps of one area.")
-    return scores
+    return SegmentationScores(matrix)
 
 
 def _print_json(scores: SegmentationScores, names: Mapping[int, str]) -> None:

@@ -22,6 +22,7 @@ import sitsinfer
 from sitsinfer import models, weights
 from sitsinfer.errors import OutputError, TrainingError
 from sitsinfer.layers import ClassInfo
+from sitsinfer.metrics.segmentation import SegmentationScores, confusion_matrix
 from sitsinfer.predict import Normalisation, Predictor, resolve_device
 from sitsinfer.series.labels import UNLABELLED
 from sitsinfer.training.samples import Sample, Scene, draw, load_scene, statistics, validation_samples
@@ -300,8 +301,8 @@ class _Run:
             (scores,) = predictor.scores([sample.patch])
             truth = self.index[sample.labels]
             labelled = truth != UNLABELLED
-            np.add.at(confusion, (truth[labelled], scores.argmax(axis=0)[labelled]), 1)
-        score = mean_iou(confusion)
+            confusion += confusion_matrix(truth[labelled], scores.argmax(axis=0)[labelled], len(confusion))
+        score = float(np.nan_to_num(SegmentationScores(confusion).mean_iou))  # 0 where nothing is labelled
         if score > self.best_score:
             self.best_score, self.best_at = score, self.steps
             self.best = {key: value.detach().cpu().clone() for key, value in self.module.state_dict().items()}
@@ -380,15 +381,3 @@ def _focal(scores: Tensor, labels: Tensor) -> Tensor:
 
 
 _LOSSES = {"cross-entropy": _cross_entropy, "focal": _focal}
-
-
-def mean_iou(confusion: NDArray[np.int64]) -> float:
-    """Mean over classes of intersection over union; classes that are nowhere do not count.
-
-    Args:
-        confusion: Pixels by true and by predicted class, (K, K).
-    """
-    hits = np.diag(confusion)
-    union = confusion.sum(axis=0) + confusion.sum(axis=1) - hits
-    there = union > 0
-    return float((hits[there] / union[there]).mean()) if there.any() else 0.0

@@ -8,7 +8,7 @@ import torch
 
 from sitsinfer import weights
 from sitsinfer.errors import OutputError, TrainingError
-from sitsinfer.training.segment import _LOSSES, PRESETS, Options, _schedule, _turn, mean_iou, network, train_segment
+from sitsinfer.training.segment import _LOSSES, PRESETS, Options, _schedule, _turn, network, train_segment
 
 Write = Callable[..., tuple[Path, Path]]
 
@@ -130,12 +130,6 @@ def test_the_learning_rate_rises_and_falls() -> None:
     assert rates[5] == pytest.approx(1)
     assert 0 < rates[0] < 0.05
     assert rates[-1] == pytest.approx(0)
-
-
-def test_mean_iou_leaves_out_classes_that_are_nowhere() -> None:
-    confusion = np.array([[3, 1, 0], [1, 5, 0], [0, 0, 0]])
-    assert mean_iou(confusion) == pytest.approx((3 / 5 + 5 / 7) / 2)
-    assert mean_iou(np.zeros((2, 2), np.int64)) == 0
 
 
 def test_networks_come_from_presets_and_files(tmp_path: Path) -> None:
