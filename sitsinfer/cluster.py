@@ -6,6 +6,7 @@ machine, or any Dask cluster by its scheduler's address, run the same function.
 
 import itertools
 import logging
+import signal
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -67,7 +68,7 @@ def _own(plan: Plan) -> Iterator[Any]:
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
     options: dict[str, Any] = {"nthreads": plan.in_flight, "memory_limit": 0}
     if plan.processes:
-        options |= {"worker_class": _QuietWorker, "host": "127.0.0.1", "silence_logs": logging.CRITICAL}
+        options |= {"worker_class": _ProcessWorker, "host": "127.0.0.1", "silence_logs": logging.CRITICAL}
         worker = {"cls": Nanny, "options": options}
         scheduler = {"cls": _QuietScheduler, "options": {"host": "127.0.0.1", "port": 0}}
     else:
@@ -96,6 +97,14 @@ class _QuietScheduler(_Portless, Scheduler):
 
 class _QuietWorker(_Portless, Worker):
     pass
+
+
+class _ProcessWorker(_QuietWorker):
+    """A worker with a process to itself, which Ctrl+C in a terminal reaches too: whether to stop is not its matter."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        super().__init__(*args, **kwargs)
 
 
 @contextmanager

@@ -116,7 +116,7 @@ def test_a_run_that_is_asked_to_stop_leaves_at_once_and_goes_on_later(
     number: signal.Signals,
 ) -> None:
     spread = ["--workers", str(workers)] if workers else []
-    arguments = [sys.executable, "-m", "sitsinfer", *words, *spread, "--tile-size", "5"]
+    arguments = [sys.executable, "-c", "from sitsinfer.cli import main; main()", *words, *spread, "--tile-size", "8"]
     with subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
         wait_for_tiles(tmp_path / "map.tif.partial" / "tiles", process)
         if number == signal.SIGINT:
