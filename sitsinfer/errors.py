@@ -13,6 +13,7 @@ Each is also the built-in error that Python users expect::
     │   └── StoreError                     the store of an unfinished run does not fit this one
     ├── SimulationError    (ValueError)    a scene that cannot be simulated
     ├── TrainingError      (ValueError)    samples and labels that cannot be trained on
+    ├── MetricError        (ValueError)    maps that cannot be compared
     └── TilesFailed        (RuntimeError)  a run ended with tiles missing
 
 A message says what was found, what was expected and what to do, on one line.
@@ -63,6 +64,10 @@ class SimulationError(SitsInferError, ValueError):
 
 class TrainingError(SitsInferError, ValueError):
     """Samples or labels that cannot be trained on."""
+
+
+class MetricError(SitsInferError, ValueError):
+    """Maps that cannot be compared."""
 
 
 class TilesFailed(SitsInferError, RuntimeError):  # noqa: N818 - it says what happened

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sitsinfer.errors import SitsInferError
+from sitsinfer.errors import MetricError
 
 
 def confusion_matrix(truth: NDArray[Any], predicted: NDArray[Any], num_classes: int) -> NDArray[np.int64]:
@@ -25,13 +25,13 @@ def confusion_matrix(truth: NDArray[Any], predicted: NDArray[Any], num_classes: 
         Pixels, (K, K): a row a true class, a column a predicted class.
 
     Raises:
-        SitsInferError: If the shapes differ, or a class is out of range.
+        MetricError: If the shapes differ, or a class is out of range.
     """
     if truth.shape != predicted.shape:
-        raise SitsInferError(f"Truth has shape {truth.shape} and prediction {predicted.shape}. Compare equal windows.")
+        raise MetricError(f"Truth has shape {truth.shape} and prediction {predicted.shape}. Compare equal windows.")
     for name, classes in (("Truth", truth), ("Prediction", predicted)):
         if classes.size and not 0 <= int(classes.min()) <= int(classes.max()) < num_classes:
-            raise SitsInferError(
+            raise MetricError(
                 f"{name} holds classes {classes.min()} to {classes.max()}, expected 0 to {num_classes - 1}. "
                 "Leave out pixels without a class, or set the number of classes."
             )

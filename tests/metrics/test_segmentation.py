@@ -3,7 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from sitsinfer.errors import SitsInferError
+from sitsinfer.errors import MetricError
 from sitsinfer.metrics.segmentation import SegmentationScores, confusion_matrix, ignore_class
 
 TRUTH = np.array([[0, 0, 1, 1], [1, 2, 2, 0], [3, 3, 0, 1]], np.uint8)
@@ -63,12 +63,12 @@ def test_without_pixels_every_score_is_undefined():
 
 
 def test_classes_out_of_range_are_refused():
-    with pytest.raises(SitsInferError, match=r"Prediction holds classes 0 to 255, expected 0 to 3\. Leave out"):
+    with pytest.raises(MetricError, match=r"Prediction holds classes 0 to 255, expected 0 to 3\. Leave out"):
         confusion_matrix(np.array([0, 1]), np.array([0, 255]), 4)
-    with pytest.raises(SitsInferError, match="Truth holds classes -1 to 1"):
+    with pytest.raises(MetricError, match="Truth holds classes -1 to 1"):
         confusion_matrix(np.array([-1, 1]), np.array([0, 2]), 4)
 
 
 def test_windows_of_another_shape_are_refused():
-    with pytest.raises(SitsInferError, match=r"Truth has shape \(3, 4\) and prediction \(2, 4\)"):
+    with pytest.raises(MetricError, match=r"Truth has shape \(3, 4\) and prediction \(2, 4\)"):
         confusion_matrix(TRUTH, FOUND[:2], 4)
