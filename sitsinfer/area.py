@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from odc.geo.crs import CRS
+from pyproj.exceptions import CRSError
 
 from sitsinfer.errors import GridError
 from sitsinfer.grid import Bounds, Grid, crop
@@ -50,7 +51,7 @@ def _parse_crs(name: str | None) -> CRS | None:
         return None
     try:
         return CRS(name)
-    except ValueError as error:
+    except (ValueError, CRSError) as error:
         raise GridError(f"'{name}' is not a CRS. Expected a code such as EPSG:4326.") from error
 
 

@@ -125,7 +125,7 @@ def crop(grid: Grid, bounds: Bounds, crs: CRS | None = None) -> Grid:
         GridError: If the rectangle encloses nothing, or lies outside the grid.
     """
     left, bottom, right, top = bounds
-    if not (right > left and top > bottom):
+    if not (np.isfinite(bounds).all() and right > left and top > bottom):
         raise GridError(
             f"Bounds {_bounds_text(bounds)} enclose nothing. Give left, bottom, right and top, in this order."
         )

@@ -219,7 +219,7 @@ def remove(path: Path) -> None:
 def locked(path: Path) -> Iterator[None]:
     """Keep a store to this process; the lock goes with the process, however that ends.
 
-    Where no store was made in the end, or it was removed, nothing of it is left.
+    A store without a finished tile is worth nothing: it does not outlive the lock.
 
     Raises:
         StoreError: If another process has it.
@@ -236,7 +236,7 @@ def locked(path: Path) -> Iterator[None]:
         try:
             yield
         finally:
-            if not (path / "run.json").exists():
+            if not Store.is_begun(path):
                 remove(path)
     finally:
         os.close(handle)

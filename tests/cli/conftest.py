@@ -98,7 +98,7 @@ def model(tiny_model: Path, tmp_path: Path) -> Path:
 
 
 def write_date(folder: Path, day: datetime.date, *, name: str = "S2_{:%Y%m%d}.tif", **options: Any) -> Path:
-    """Write one acquisition: noise over a gradient, cloudless but for a corner without data that moves with the date."""
+    """Write one acquisition: noise over a gradient, without data in a corner that is another one each date."""
     rng = np.random.default_rng(day.toordinal())
     rows, cols = np.mgrid[: SHAPE[0], : SHAPE[1]]
     season = 1 + np.sin(day.timetuple().tm_yday / 58)
@@ -161,7 +161,7 @@ def command(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) 
 
 @pytest.fixture
 def segment(command: Callable[..., Outcome], year: Path, tiny_model: Path, tmp_path: Path) -> Callable[..., Outcome]:
-    """Call ``sitsinfer segment`` on the year with the tiny model, to ``tmp_path / "map.tif"``, unless told otherwise."""
+    """Call segment on the year with the tiny model, to ``tmp_path / "map.tif"``, unless told otherwise."""
 
     def call(*arguments: Any, **options: Any) -> Outcome:
         given = {"ts": year, "out": tmp_path / "map.tif", "model": tiny_model, "device": "cpu", **options}

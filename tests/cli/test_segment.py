@@ -150,9 +150,7 @@ def test_an_area_may_be_drawn_in_any_crs(segment: Segment, expected: dict[str, N
     assert 26 <= height <= 28
     assert 11 <= width <= 13
     start = 10 - int(col), 5 - int(row)
-    np.testing.assert_array_equal(
-        inner, expected["map"][:, start[1] : start[1] + height, start[0] : start[0] + width]
-    )
+    np.testing.assert_array_equal(inner, expected["map"][:, start[1] : start[1] + height, start[0] : start[0] + width])
 
 
 def test_the_order_of_files_changes_nothing(

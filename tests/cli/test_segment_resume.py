@@ -86,7 +86,9 @@ def test_a_killed_run_is_finished_by_the_same_command(
     assert outcome.out[0].startswith("Wrote")
     assert (tmp_path / "map.tif").read_bytes() == uninterrupted
     names = {path.name for path in tmp_path.iterdir()}
-    assert names == {f"{stem}.{ending}" for stem in ("map", "uninterrupted") for ending in ("tif", "json", "tif.aux.xml")}
+    assert names == {
+        f"{stem}.{ending}" for stem in ("map", "uninterrupted") for ending in ("tif", "json", "tif.aux.xml")
+    }
 
 
 def test_what_a_killed_run_had_made_is_not_made_again(
