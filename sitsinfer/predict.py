@@ -149,7 +149,7 @@ class Predictor:
         self.precision = resolve_precision(precision, str(self.device))
         self.classes: tuple[ClassInfo, ...] = card.predicted
         self._members = [
-            (module.to(self.device).eval(), Normalisation(member.mean, member.std))
+            (_lay_out(module.to(self.device)).eval(), Normalisation(member.mean, member.std))
             for module, member in zip(modules, card.members, strict=True)
         ]
         self._kept = [k for k, entry in enumerate(card.classes) if entry.code not in card.ignore]
@@ -263,6 +263,13 @@ class Predictor:
             raise WeightsError(
                 f"Model '{self.card.name}' gives scores that are not numbers in {self.precision}. {remedy}"
             )
+
+
+def _lay_out(module: nn.Module) -> nn.Module:
+    """Put channels last in memory, where two-dimensional convolutions are faster; in place."""
+    if any(parameter.dim() == 5 for parameter in module.parameters()):  # three-dimensional ones have no such layout
+        return module
+    return module.to(memory_format=torch.channels_last)
 
 
 _loaded: dict[tuple[str, ...], Predictor] = {}  # the one model that a process keeps
