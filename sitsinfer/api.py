@@ -25,6 +25,9 @@ log = logging.getLogger(__name__)
 LONGEST_SPAN = 730
 """Days from a reference date; published weights have seen less, so that beyond it the date is likely wrong."""
 
+LONGEST_YEAR = 366
+"""Days from the first date to the last, for weights that know days of the year."""
+
 
 def segment(
     ts: Path,
@@ -136,20 +139,24 @@ def _is_drawn(quicklook: Path, task: Segment, options: Options) -> bool:
 
 def _tell(series: Series, card: Card, reference_date: datetime.date | None) -> None:
     """Log what a user should know about the series before it is used."""
-    for note in series.notes:
-        log.warning("%s", note, extra={"event": "note"})
     for entry in series.left_out:
         log.warning("%s is left out: %s", entry.path.name, entry.reason, extra={"event": "left out"})
+    for note in (*series.notes, *_doubts(series, card, reference_date)):
+        log.warning("%s", note, extra={"event": "note"})
+
+
+def _doubts(series: Series, card: Card, reference_date: datetime.date | None) -> Iterator[str]:
+    """Say where a series is not what weights were trained on."""
     if series.sensor not in (card.sensor, "unknown"):
-        log.warning("The series is of %s, the weights of %s.", series.sensor, card.sensor, extra={"event": "note"})
+        yield f"The series is of {series.sensor}, the weights of {card.sensor}."
+    first, last = series.dates[0], series.dates[-1]
     days = card.encode_dates(series.dates, reference_date)
-    if card.positions == "days" and abs(days).max() > LONGEST_SPAN:
-        log.warning(
-            "Days run from %d to %d since %s, more than weights have seen. Set the reference date to the year's start.",
-            days.min(),
-            days.max(),
-            reference_date or card.reference_date,
-            extra={"event": "note"},
+    if card.positions == "day-of-year" and (last - first).days > LONGEST_YEAR:
+        yield f"Dates run from {first} to {last}, but the weights know one year. Choose one with start and end."
+    elif card.positions == "days" and abs(days).max() > LONGEST_SPAN:
+        yield (
+            f"Days run from {days.min()} to {days.max()} since {reference_date or card.reference_date}, more than "
+            f"weights have seen. Set the reference date to where the year begins."
         )
 
 
