@@ -110,5 +110,5 @@ def parse_memory(text: str) -> int:
     unit = text.strip()[len(number) :].strip().lower()
     try:
         return int(float(number) * units[unit])
-    except (ValueError, KeyError):
+    except (ValueError, OverflowError, KeyError):
         raise GridError(f"'{text}' is not an amount of memory. Expected a number and a unit, such as 4GiB.") from None

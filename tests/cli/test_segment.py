@@ -311,3 +311,19 @@ def test_without_a_model_the_demonstrator_is_used_and_said(
     assert weights.DEFAULT_MODEL in line
     assert "demonstrator" in line
     assert segment("--quiet", "--overwrite", model=None) == Outcome(0, [], [])
+
+
+def test_blended_scores_do_not_depend_on_the_tile(year: Path, tiny_model: Path) -> None:
+    from sitsinfer.grid import Tiles, whole
+    from sitsinfer.series import open_series
+    from sitsinfer.tasks.segment import Segment as Task
+
+    card, folder = weights.load_card(str(tiny_model))
+    task = Task(open_series(year), card, folder, device="cpu")
+    area = whole(task.grid)
+    expected = task._blend(task.read(area), area, 1)
+    assert expected.std() > 0.1
+    for size, shift in ((9, (0, 0)), (20, (3, 7)), (31, task.tile_shift)):
+        for tile in Tiles(area.shape, size, shift):
+            scores = task._blend(task.read(tile.core), tile.core, 1)
+            np.testing.assert_allclose(scores, expected[:, *tile.core.slices_in(area)], rtol=0, atol=1e-5)
