@@ -1,0 +1,100 @@
+import logging
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from sitsinfer import api
+from sitsinfer.engine import Summary
+from sitsinfer.errors import OutputError
+from sitsinfer.layers import ClassInfo
+from sitsinfer.series import open_series
+from sitsinfer.tasks.segment import Segment
+from sitsinfer.weights import Card, Member
+from tests.conftest import BANDS, DATES
+
+CARD = Card(
+    name="fake",
+    title="",
+    description="",
+    architecture="utae",
+    hyperparameters={},
+    task="segment",
+    sensor="sentinel-2",
+    bands=BANDS,
+    scale=1e-4,
+    offset=0,
+    positions="days",
+    reference_date=date(2021, 9, 1),
+    patch=16,
+    margin=2,
+    blend=2,
+    fill="reflect",
+    members=(Member("", (0,) * 4, (1,) * 4),),
+    classes=(ClassInfo(0, "Water", (0, 0, 255)),),
+    ignore=(),
+    licence="",
+    citation="",
+    source="",
+    digest="0" * 64,
+)
+
+
+@pytest.fixture
+def told(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch):
+    """What a user is told of a series: ``told(series, card, reference_date)``."""
+    monkeypatch.setattr(logging.getLogger("sitsinfer"), "propagate", True)
+
+    def call(series, card=CARD, reference_date=None):
+        caplog.clear()
+        api._tell(series, card, reference_date)
+        return caplog.messages
+
+    return call
+
+
+def test_a_series_that_fits_needs_no_words(told, series_folder) -> None:
+    assert told(open_series(series_folder())) == []
+
+
+def test_files_left_out_are_named_with_the_reason(told, series_folder) -> None:
+    (series_folder() / "notes.txt").write_text("no raster")
+    assert told(open_series(series_folder())) == ["notes.txt is left out: not a raster"]
+
+
+def test_another_sensor_than_that_of_the_weights_is_told(told, series_folder) -> None:
+    series = open_series(series_folder())
+    assert series.sensor == "sentinel-2"
+    assert told(series, replace(CARD, sensor="landsat-8")) == ["The series is of sentinel-2, the weights of landsat-8."]
+
+
+def test_days_far_from_the_reference_date_are_told(told, series_folder) -> None:
+    series = open_series(series_folder())
+    (line,) = told(series, replace(CARD, reference_date=date(2018, 9, 1)))
+    assert line.startswith("Days run from 1225 to 1320 since 2018-09-01")
+    assert told(series, CARD, date(2017, 1, 1))
+
+
+def test_more_than_a_year_is_told_where_days_of_the_year_count(told, series_folder) -> None:
+    by_day = replace(CARD, positions="day-of-year")
+    assert told(open_series(series_folder()), by_day) == []
+    (line,) = told(open_series(series_folder(dates=[date(2023, 6, 1)])), by_day)
+    assert line.startswith("Dates run from 2022-01-08 to 2023-06-01, but the weights know one year")
+
+
+def test_outputs_need_names_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    api._check_names([Path("map.tif"), Path("map.json"), Path("confidence.tif")])
+    with pytest.raises(OutputError, match="map.tif is to hold two outputs at once"):
+        api._check_names([Path("map.tif"), Path("map.json"), tmp_path / "map.tif"])
+
+
+def test_provenance_tells_what_went_in(series_folder) -> None:
+    series = open_series(series_folder())
+    task = Segment(series, CARD, Path("weights"), end=DATES[1], reference_date=date(2022, 1, 1), margin=3)
+    found = api._provenance(task, Summary(unchanged=False, seconds={"wall": 1.5}))
+    assert found["inputs"] == ["S2_20220108.tif", "S2_20220322.tif"]
+    assert found["dates"] == ["2022-01-08", "2022-03-22"]
+    assert (found["model"], found["reference_date"], found["margin"]) == ("fake", "2022-01-01", 3)
+    assert found["seconds"] == {"wall": 1.5}
