@@ -34,6 +34,7 @@ AGEING_PARTS = {"inputs", "version"}
 """Parts of a fingerprint that change by themselves; a map that differs in others was asked for differently."""
 
 _device_locks: dict[str, threading.Lock] = {}
+_places: dict[int, threading.Semaphore] = {}
 
 
 @dataclass(frozen=True)
@@ -135,13 +136,13 @@ def fingerprint_of(task: Task[Any]) -> Fingerprint:
     return task.fingerprint() | {"version": __version__}
 
 
-def process_tile(task: Task[Any], store: Store, threads: int, tile: Tile) -> TileReport | TileFailure:
+def process_tile(task: Task[Any], store: Store, plan: Plan, tile: Tile) -> TileReport | TileFailure:
     """Read, compute and write one tile, then mark it.
 
     Args:
         task: What to do.
         store: Where its layers go.
-        threads: Threads of the computation on a CPU.
+        plan: How many tiles may hold their inputs at a time, and how many threads compute on a CPU.
         tile: Which tile.
 
     Returns:
@@ -150,16 +151,17 @@ def process_tile(task: Task[Any], store: Store, threads: int, tile: Tile) -> Til
     Raises:
         OutputError: If the store cannot be written: no other tile could be, either.
     """
-    began = time.monotonic()
-    try:
-        inputs = _read_patiently(task, tile)
-    except ReadError as error:
-        return TileFailure(tile.name, str(error))
-    read = time.monotonic()
-    with _device_lock(task.device):
-        free = time.monotonic()
-        result: TileResult = task.compute(inputs, tile.core, threads)
-    del inputs
+    with _place(plan.held):
+        began = time.monotonic()
+        try:
+            inputs = _read_patiently(task, tile)
+        except ReadError as error:
+            return TileFailure(tile.name, str(error))
+        read = time.monotonic()
+        with _device_lock(task.device):
+            free = time.monotonic()
+            result: TileResult = task.compute(inputs, tile.core, plan.threads)
+        del inputs  # before its place is given to the next
     computed = time.monotonic()
     store.write(tile, result.layers)
     report = TileReport(
@@ -182,6 +184,11 @@ def _read_patiently(task: Task[Any], tile: Tile) -> Any:
             log.warning("%s Trying again in %g s.", error, delay, extra={"event": "retry", "tile": tile.name})
             time.sleep(delay)
     return task.read(tile.core)
+
+
+def _place(held: int) -> threading.Semaphore:
+    """A place for the inputs of a tile in this process, where there are so many."""
+    return _places.setdefault(held, threading.Semaphore(held))
 
 
 def _device_lock(device: str) -> threading.Lock:
@@ -280,7 +287,7 @@ def _drive(task: Task[Any], store: Store, options: Options, kept: int) -> list[T
 
     plan = _plan(task, replace(options, tile_size=store.tiles.size))
     missing = (tile for tile in store.tiles if not store.is_done(tile))
-    work = functools.partial(process_tile, task, store, plan.threads)
+    work = functools.partial(process_tile, task, store, plan)
     failures: list[TileFailure] = []
     options.progress(kept, len(store.tiles))
     for done, (name, outcome) in enumerate(map_tiles(work, missing, plan, options.scheduler), start=kept + 1):

@@ -20,8 +20,8 @@ LARGEST_TILE = 1024
 SPARING_STEPS = 4
 """Below so many steps, tiles share so many patches that larger ones, fewer at a time, are the better bargain."""
 
-STAGES = 3
-"""Tiles of one worker that keep it busy: one is read, one computed, one written."""
+MOST_HELD = 2
+"""Tiles of one worker whose inputs are in memory: while one is computed, the next is read. A third is written."""
 
 
 @dataclass(frozen=True)
@@ -32,15 +32,20 @@ class Plan:
         tile_size: Height and width of a tile, in pixels.
         workers: How many workers share the run.
         processes: Whether each worker is a process of its own; else the only one is this process.
-        in_flight: Tiles that each worker handles at a time.
+        held: Tiles whose inputs each worker has in memory at a time, those being read included.
         threads: Threads of each worker's computations on a CPU.
     """
 
     tile_size: int
     workers: int
     processes: bool
-    in_flight: int
+    held: int
     threads: int
+
+    @property
+    def in_flight(self) -> int:
+        """Tiles that each worker handles at a time: one more, which is written."""
+        return self.held + 1
 
 
 def make_plan(task: Task[object], *, memory: int | None, tile_size: int | None, workers: int | None) -> Plan:
@@ -60,10 +65,10 @@ def make_plan(task: Task[object], *, memory: int | None, tile_size: int | None, 
     processes, workers = workers is not None, workers or 1
     budget = (available_memory() // 2 if memory is None else memory) // workers - PROCESS_BYTES - task.model_bytes()
     sizes = [tile_size] if tile_size else _candidates(task)
-    for in_flight in range(STAGES, 0, -1):
-        size = next((size for size in sizes if in_flight * task.tile_bytes(size) <= budget), 0)
-        if size and (in_flight == 1 or size >= min(sizes[0], SPARING_STEPS * task.tile_step)):
-            return Plan(size, workers, processes, in_flight, max(1, cores() // workers))
+    for held in range(MOST_HELD, 0, -1):
+        size = next((size for size in sizes if held * task.tile_bytes(size) <= budget), 0)
+        if size and (held == 1 or size >= min(sizes[0], SPARING_STEPS * task.tile_step)):
+            return Plan(size, workers, processes, held, max(1, cores() // workers))
     smallest = workers * (PROCESS_BYTES + task.model_bytes() + task.tile_bytes(sizes[-1]))
     raise GridError(
         f"{workers} worker(s) with tiles of {sizes[-1]} pixels need {smallest / MIB:.0f} MiB of memory, more than "

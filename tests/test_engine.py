@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import psutil
@@ -16,8 +16,10 @@ import pytest
 from sitsinfer import cluster, engine
 from sitsinfer.engine import Options, Summary
 from sitsinfer.errors import DeviceError, OutputError, SeriesError, StoreError, TilesFailed
-from sitsinfer.grid import whole
+from sitsinfer.grid import Window, whole
+from sitsinfer.plan import MOST_HELD
 from sitsinfer.store import Store
+from sitsinfer.tasks import TileResult
 from tests.fakes import FakeTask, make_grid, truth
 
 TASK = FakeTask(make_grid(50, 70))
@@ -210,6 +212,28 @@ def test_reading_and_computing_overlap(tmp_path: Path) -> None:
     summary = run(task, tmp_path / "out")
     assert summary.seconds["read"] + summary.seconds["compute"] > 1.9
     assert time.monotonic() - began < 1.9
+
+
+class Hoarder(FakeTask):
+    """Counts the tiles whose inputs are in memory."""
+
+    held: ClassVar[list[int]] = []
+    most: ClassVar[list[int]] = []
+
+    def read(self, core: Window) -> Any:
+        self.held.append(1)
+        self.most.append(len(self.held))
+        return super().read(core)
+
+    def compute(self, inputs: Any, core: Window, threads: int) -> TileResult:
+        result = super().compute(inputs, core, threads)
+        self.held.pop()
+        return result
+
+
+def test_no_more_tiles_are_held_than_planned(tmp_path: Path) -> None:
+    run(Hoarder(make_grid(50, 70), seconds=(0.001, 0.01)), tmp_path / "out")
+    assert max(Hoarder.most) == MOST_HELD
 
 
 def test_a_full_disk_ends_the_run_with_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,16 +33,16 @@ def make(
 @pytest.mark.parametrize("memory", [1900, 2500, 4000, 32000])
 def test_all_workers_together_stay_within_memory(memory: int, workers: int | None) -> None:
     made = make(memory=memory * MIB, workers=workers)
-    each = PROCESS_BYTES + TASK.model_bytes() + made.in_flight * TASK.tile_bytes(made.tile_size)
+    each = PROCESS_BYTES + TASK.model_bytes() + made.held * TASK.tile_bytes(made.tile_size)
     assert made.workers == (workers or 1)
     assert made.processes == (workers is not None)
     assert made.workers * each <= memory * MIB
 
 
 def test_tiles_overlap_where_memory_allows() -> None:
-    assert make(memory=10**15).in_flight == plan.STAGES
+    assert (make(memory=10**15).held, make(memory=10**15).in_flight) == (plan.MOST_HELD, plan.MOST_HELD + 1)
     tight = PROCESS_BYTES + TASK.model_bytes() + TASK.tile_bytes(480)
-    assert (make(memory=tight).in_flight, make(memory=tight).tile_size) == (1, 480)
+    assert (make(memory=tight).held, make(memory=tight).tile_size) == (1, 480)
 
 
 def test_tiles_are_whole_steps_of_the_lattice_and_no_larger_than_need_be() -> None:

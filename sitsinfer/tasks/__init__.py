@@ -55,7 +55,7 @@ class Task(Protocol[Inputs]):
         """What decides the pixels, part by part; ``inputs`` is the part that new acquisitions change."""
 
     def tile_bytes(self, size: int) -> int:
-        """Memory that one tile in flight takes at most."""
+        """Memory that one tile takes at most, from its reading to the end of its computation."""
 
     def model_bytes(self) -> int:
         """Memory that the model takes at most while it computes."""
