@@ -93,8 +93,8 @@ class Options:
     reference_date: datetime.date = datetime.date(2018, 9, 1)
     ignore_label: int | None = None
     patch: int = 128
-    margin: int = 8
-    blend: int = 8
+    margin: int = 4
+    blend: int = 4
     fill: weights.Fill = "reflect"
     crop: int = 64
     dates: tuple[int, int] = (12, 24)

@@ -18,6 +18,7 @@ import rasterio
 from numpy.typing import NDArray
 
 from sitsinfer.grid import Grid, Lattice, Window, whole
+from sitsinfer.metrics.segmentation import SegmentationScores, confusion_matrix
 from sitsinfer.patches import cut_patch
 from sitsinfer.predict import Predictor, get_predictor
 from sitsinfer.series import Stack, open_series, read_stack
@@ -42,7 +43,7 @@ class Point:
         margin: Pixels of context on each side of a patch.
         blend: Pixels on each side of a border over which scores fade.
         patches: Patches a megapixel.
-        miou: Mean over the classes of the truth.
+        miou: Mean over the classes that occur.
         accuracy: Share of pixels that are right.
         across: Mean jump of the scores across borders of cores.
         beside: The same, beside them.
@@ -168,12 +169,11 @@ def _blend(lattice: Lattice, core: Window, scores: Scores) -> NDArray[np.float32
     return blended
 
 
-def _agreement(classes: NDArray[np.uint8], truth: NDArray[np.uint8]) -> tuple[float, float]:
-    """Mean IoU over the classes of the truth, and overall accuracy."""
-    counted = truth != UNLABELLED
-    classes, truth = classes[counted], truth[counted]
-    ious = [np.sum((classes == k) & (truth == k)) / np.sum((classes == k) | (truth == k)) for k in np.unique(truth)]
-    return float(np.mean(ious)), float(np.mean(classes == truth))
+def _agreement(found: NDArray[np.uint8], truth: NDArray[np.uint8]) -> tuple[float, float]:
+    """Mean IoU and overall accuracy, as ``sitsinfer evaluate segmentation`` gives them."""
+    labelled = truth != UNLABELLED
+    scores = SegmentationScores(confusion_matrix(truth[labelled], found[labelled], 256))
+    return scores.mean_iou, scores.overall_accuracy
 
 
 def _jumps(blended: NDArray[np.float32], lattice: Lattice, core: Window) -> tuple[float, float]:
