@@ -111,15 +111,16 @@ class RecUNet(TemporalUNet):
         """
         if self.temporal == "mono":
             x = _single_date(x)
-        *skips, lowest = self.encode(x)
+        *skips, lowest = self.encode_chunks(x)
         pad_mask = self.pad_mask(x)
         shares = observed_shares(x, pad_mask)
         return self.decode(self._pool(lowest, shares, pad_mask), skips, shares)
 
-    def _pool(self, maps: Tensor, shares: Tensor, pad_mask: Tensor | None) -> Tensor:
-        """Pool (B, T, D, h, w) over dates; recurrences run over padded dates too, as published."""
+    def _pool(self, chunks: Sequence[Tensor], shares: Tensor, pad_mask: Tensor | None) -> Tensor:
+        """Pool chunks (B, t, D, h, w) over dates; recurrences run over padded dates too, as published."""
         if self.temporal in ("mean", "mono"):
-            return weighted_sum(maps, shares)
+            return weighted_sum(chunks, shares)
+        maps = torch.cat(list(chunks), dim=1)
         states = self.temporal_encoder(maps, pad_mask) if self.temporal == "blstm" else self.temporal_encoder(maps)
         pooled: Tensor = self.out_convlstm(states)
         return pooled

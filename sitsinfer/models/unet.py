@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import chain, pairwise
+from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +17,7 @@ from sitsinfer.models.layers import (
     UpConvBlock,
     check_series,
     encode_observed,
+    memory_layout,
     padded_frames,
 )
 
@@ -27,8 +28,9 @@ class TemporalUNet(nn.Module):
     """Encode every date alone and decode what is pooled over dates; how to pool is for the networks built on it.
 
     Attributes:
-        frame_chunk: How many frames the encoder takes at once, or None for what suits the device: a few on a CPU, so
-            that their maps stay in its cache, and all elsewhere. It changes speed and memory, not the result.
+        frame_chunk: How many frames the encoder takes at once, but never less than one date of every sample; None for
+            what suits the device: a few on a CPU, so that their maps stay in its cache, and all elsewhere. It changes
+            speed and memory, not the result.
     """
 
     def __init__(
@@ -86,29 +88,36 @@ class TemporalUNet(nn.Module):
         )
 
     def encode(self, x: Tensor) -> list[Tensor]:
-        """Encode every date alone.
+        """Encode every date alone; :meth:`encode_chunks` with the chunks joined.
+
+        Returns:
+            Maps (B, T, D, h, w), from full to lowest resolution.
+        """
+        return [torch.cat(chunks, dim=1) for chunks in self.encode_chunks(x)]
+
+    def encode_chunks(self, x: Tensor) -> list[tuple[Tensor, ...]]:
+        """Encode every date alone, a chunk of dates at a time.
 
         Args:
             x: Normalised time series, (B, T, C, H, W).
 
         Returns:
-            Maps (B, T, D, h, w), from full to lowest resolution.
+            Maps from full to lowest resolution, each as chunks (B, t, D, h, w) of consecutive dates, never copied
+            together: at full resolution that would take as long as a convolution.
 
         Raises:
             ModelError: If the shape does not fit.
         """
         check_series(x, self.input_dim, self.stride)
-        frames = x.flatten(0, 1)
-        chunks = torch.split(frames, self._frame_chunk(x))
-        stages = _gather((self._encode_frames(chunk) for chunk in chunks), len(frames))
-        return [maps.view(*x.shape[:2], *maps.shape[1:]) for maps in stages]
+        chunks = [self._encode_dates(dates) for dates in torch.split(x, self._date_chunk(x), dim=1)]
+        return list(zip(*chunks, strict=True))
 
-    def decode(self, out: Tensor, skips: Sequence[Tensor], weights: Tensor) -> list[Tensor]:
+    def decode(self, out: Tensor, skips: Sequence[Sequence[Tensor]], weights: Tensor) -> list[Tensor]:
         """Decode what is pooled over dates.
 
         Args:
             out: Pooled maps of the lowest resolution, (B, D, h, w).
-            skips: The encoder's other maps (B, T, D, h, w), from full to lowest resolution.
+            skips: The encoder's other maps, from full to lowest resolution, each as chunks (B, t, D, h, w) of dates.
             weights: What each date weighs in the skips, (B, T, groups, h, w), of any resolution.
 
         Returns:
@@ -126,19 +135,19 @@ class TemporalUNet(nn.Module):
         mask = padded_frames(x.flatten(0, 1), self.pad_value)
         return mask.view(x.shape[:2]) if mask.any() else None
 
-    def _encode_frames(self, frames: Tensor) -> list[Tensor]:
-        maps = [encode_observed(self.in_conv, frames, self.pad_value)]
+    def _encode_dates(self, x: Tensor) -> list[Tensor]:
+        maps = [encode_observed(self.in_conv, x.flatten(0, 1), self.pad_value)]
         for block in self.down_blocks:
             maps.append(encode_observed(block, maps[-1], self.pad_value))
-        return maps
+        return [frames.view(*x.shape[:2], *frames.shape[1:]) for frames in maps]
 
-    def _frame_chunk(self, x: Tensor) -> int:
-        frames = x.shape[0] * x.shape[1]
+    def _date_chunk(self, x: Tensor) -> int:
+        samples, dates = x.shape[:2]
         if self.training and self._mixes_frames:
-            return frames  # batch statistics are those of all frames
+            return dates  # batch statistics are those of all frames
         if self.frame_chunk is not None:
-            return self.frame_chunk
-        return _CPU_FRAMES if x.device.type == "cpu" else frames
+            return max(1, self.frame_chunk // samples)
+        return max(1, _CPU_FRAMES // samples) if x.device.type == "cpu" else dates
 
 
 def observed_shares(x: Tensor, pad_mask: Tensor | None) -> Tensor:
@@ -149,55 +158,31 @@ def observed_shares(x: Tensor, pad_mask: Tensor | None) -> Tensor:
     return shares / shares.sum(dim=1, keepdim=True).clamp(min=1)
 
 
-def weighted_sum(maps: Tensor, weights: Tensor) -> Tensor:
+def weighted_sum(chunks: Sequence[Tensor], weights: Tensor) -> Tensor:
     """Pool maps over dates by weights of a lower resolution, each group of weights for its own channels.
 
     Weights are resampled one date at a time, so that they never exist whole at the maps' resolution.
 
     Args:
-        maps: Feature maps, (B, T, D, H, W).
-        weights: Weights, (B, T, groups, h, w); groups divide D.
+        chunks: Feature maps of consecutive dates, (B, t, D, H, W) each.
+        weights: Weights of all dates, (B, T, groups, h, w); groups divide D.
 
     Returns:
-        Pooled maps, (B, D, H, W), in the type of ``maps``; summed in float32.
+        Pooled maps, (B, D, H, W), in the type of ``chunks``; summed in float32.
     """
-    b, t, d, height, width = maps.shape
-    groups = weights.shape[2]
-    layout = _layout(maps[:, 0])
+    frames = [frame for maps in chunks for frame in maps.unbind(1)]
+    layout = memory_layout(frames[0])
+    first, *others = zip(frames, weights.unbind(1), strict=True)
+    out = torch.mul(*_resampled(*first, layout))
+    for frame, share in others:
+        out.addcmul_(*_resampled(frame, share, layout))
+    return out.flatten(1, 2).to(frames[0].dtype)
+
+
+def _resampled(frame: Tensor, share: Tensor, layout: torch.memory_format) -> tuple[Tensor, Tensor]:
+    """Bring one date's weights (B, groups, h, w) to the resolution of its maps; channels in groups, to multiply."""
     if layout == torch.channels_last:  # one weight a channel, as channels are the fastest axis
-        weights, groups = weights.repeat_interleave(d // groups, dim=2), d
-
-    def weighted(date: int) -> tuple[Tensor, Tensor]:
-        share = weights[:, date].float().contiguous(memory_format=layout)
-        share = F.interpolate(share, (height, width), mode="bilinear", align_corners=False)
-        return maps[:, date].view(b, groups, -1, height, width), share.unsqueeze(2)
-
-    frame, share = weighted(0)
-    out = frame * share
-    for date in range(1, t):
-        out.addcmul_(*weighted(date))
-    return out.flatten(1, 2).to(maps.dtype)
-
-
-def _layout(maps: Tensor) -> torch.memory_format:
-    channels_last = maps.is_contiguous(memory_format=torch.channels_last)
-    return torch.channels_last if channels_last and not maps.is_contiguous() else torch.contiguous_format
-
-
-def _gather(chunks: Iterator[list[Tensor]], length: int) -> list[Tensor]:
-    """Join the stages of consecutive chunks of frames; without gradients, straight into place as they come."""
-    if torch.is_grad_enabled():
-        return [torch.cat(maps) for maps in zip(*chunks, strict=True)]
-    first = next(chunks)
-    if len(first[0]) == length:
-        return first
-    stages = [
-        torch.empty((length, *maps.shape[1:]), dtype=maps.dtype, device=maps.device, memory_format=_layout(maps))
-        for maps in first
-    ]
-    start = 0
-    for chunk in chain([first], chunks):
-        for stage, maps in zip(stages, chunk, strict=True):
-            stage[start : start + len(maps)] = maps
-        start += len(chunk[0])
-    return stages
+        share = share.repeat_interleave(frame.shape[1] // share.shape[1], dim=1)
+    share = share.float().contiguous(memory_format=layout)
+    share = F.interpolate(share, frame.shape[2:], mode="bilinear", align_corners=False)
+    return frame.view(len(frame), share.shape[1], -1, *frame.shape[2:]), share.unsqueeze(2)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal, overload
 
+import torch
 from torch import Tensor
 
 from sitsinfer.errors import ModelError
@@ -109,9 +110,9 @@ class UTAE(TemporalUNet):
             The decoder's maps (B, D, h, w), from the lowest resolution, as it leaves the temporal encoder, to the
             full one; and the attention (n_head, B, T, h, w).
         """
-        *skips, lowest = self.encode(x)
+        *skips, lowest = self.encode_chunks(x)
         pad_mask = self.pad_mask(x)
-        out, attention = self.temporal_encoder(lowest, positions, pad_mask)
+        out, attention = self.temporal_encoder(torch.cat(lowest, dim=1), positions, pad_mask)
         if self.agg_mode == "mean":
             weights = observed_shares(x, pad_mask)
         else:
