@@ -2,14 +2,14 @@
 
 import datetime
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from sitsinfer import engine, weights
 from sitsinfer.area import Area
 from sitsinfer.engine import Options, Summary
-from sitsinfer.errors import OutputError
+from sitsinfer.errors import OutputError, SeriesError
 from sitsinfer.products import writer_for
 from sitsinfer.products.raster import read_tags
 from sitsinfer.products.stac import is_item, item_path, write_item
@@ -74,6 +74,8 @@ def segment(
     Raises:
         SitsInferError: What stands in the way, on one line.
     """
+    # Workers may run elsewhere: what they are told is where things are, not how to get there from here.
+    ts, out, probabilities, confidence, quicklook = map(_absolute, (ts, out, probabilities, confidence, quicklook))
     card, folder = weights.load_card(model)
     task = Segment(
         series=open_series(ts, strict=strict),
@@ -90,24 +92,26 @@ def segment(
         precision=precision,
         batch_size=batch_size,
     )
-    _tell(task.series, card, reference_date)
+    _tell(task.series, _doubts(task.series, card, reference_date), strict)
     options = options or Options()
     outputs = {"classes": out, "probabilities": probabilities, "confidence": confidence}
     files = {layer: path for layer, path in outputs.items() if path is not None}
     writers = {layer: writer_for(path) for layer, path in files.items()}
-    _check_names([*files.values(), item_path(out), *([quicklook] if quicklook else [])])
+    _check_names([*files.values(), item_path(out), *([quicklook] if quicklook else [])], task.series)
     if not options.overwrite and item_path(out).exists() and not is_item(item_path(out)):
         raise engine.foreign(item_path(out))
     is_drawn = quicklook is None or _is_drawn(quicklook, task, options)
 
     def publish(store: Store, tags: Mapping[str, str], summary: Summary) -> None:
         described = {**tags, "MODEL": card.name, "MODEL_SHA256": card.digest}
-        # The map comes last: once it is there under its name, all that belongs to it is.
+        # The map comes last of the rasters; should its item not follow, the store is still there to go on from.
         for layer in reversed(files):
             writers[layer](store.source(layer), files[layer], described)
         write_item(item_path(out), files, _provenance(task, summary))
 
     summary = engine.run(task, tuple(files.values()), publish, read_tags, options)
+    if not item_path(out).exists():  # somebody removed it from beside a finished map
+        write_item(item_path(out), files, _provenance(task, summary))
     if quicklook is not None and not (summary.unchanged and is_drawn):
         from sitsinfer.products.quicklook import write_quicklook
 
@@ -115,16 +119,18 @@ def segment(
     return summary
 
 
-def _check_names(paths: Sequence[Path]) -> None:
-    """See that no two outputs have one name.
+def _check_names(paths: Sequence[Path], series: Series) -> None:
+    """See that no two outputs have one name, and none that of an input.
 
     Raises:
-        OutputError: If two have.
+        OutputError: If one has.
     """
-    places = [path.absolute() for path in paths]
+    places = [path.resolve() for path in paths]
     for path, place in zip(paths, places, strict=True):
         if places.count(place) > 1:
             raise OutputError(f"{path} is to hold two outputs at once. Give each a name of its own.")
+        if place in series.files():
+            raise OutputError(f"{path} is a file of the series. Choose another output.")
 
 
 def _is_drawn(quicklook: Path, task: Segment, options: Options) -> bool:
@@ -137,18 +143,28 @@ def _is_drawn(quicklook: Path, task: Segment, options: Options) -> bool:
     return not options.overwrite and engine.outdated(quicklook, engine.fingerprint_of(task), read_tags) == set()
 
 
-def _tell(series: Series, card: Card, reference_date: datetime.date | None) -> None:
-    """Log what a user should know about the series before it is used."""
+def _tell(series: Series, doubts: Iterable[str], strict: bool) -> None:
+    """Log what a user should know about the series before it is used.
+
+    Raises:
+        SeriesError: If there is a doubt, and that is to be an error.
+    """
     for entry in series.left_out:
         log.warning("%s is left out: %s", entry.path.name, entry.reason, extra={"event": "left out"})
-    for note in (*series.notes, *_doubts(series, card, reference_date)):
+    for note in series.notes:
         log.warning("%s", note, extra={"event": "note"})
+    for doubt in doubts:
+        if strict:
+            raise SeriesError(doubt)
+        log.warning("%s", doubt, extra={"event": "note"})
 
 
 def _doubts(series: Series, card: Card, reference_date: datetime.date | None) -> Iterator[str]:
     """Say where a series is not what weights were trained on."""
     if series.sensor not in (card.sensor, "unknown"):
         yield f"The series is of {series.sensor}, the weights of {card.sensor}."
+    if card.positions == "day-of-year" and reference_date is not None:
+        yield f"Weights {card.name} know days of the year: the reference date {reference_date} plays no part."
     first, last = series.dates[0], series.dates[-1]
     days = card.encode_dates(series.dates, reference_date)
     if card.positions == "day-of-year" and (last - first).days > LONGEST_YEAR:
@@ -162,15 +178,31 @@ def _doubts(series: Series, card: Card, reference_date: datetime.date | None) ->
 
 def _provenance(task: Segment, summary: Summary) -> dict[str, Any]:
     """What went into a map, for its STAC item."""
+    from sitsinfer.predict import resolve_device, resolve_precision
+
+    device = resolve_device(task.device)
     return {
         "inputs": [name for name, _, _ in task.series.inputs()],
         "dates": [str(date) for date in task.series.dates],
         "sensor": task.series.sensor,
         "model": task.card.name,
         "model_sha256": task.card.digest,
+        "positions": task.card.positions,
         "reference_date": str(task.reference_date or task.card.reference_date),
+        "start": str(task.start or task.series.dates[0]),
+        "end": str(task.end or task.series.dates[-1]),
+        "bounds": task.area.bounds,
+        "bounds_crs": task.area.crs,
+        "aoi": None if task.area.aoi is None else task.area.aoi.name,
         "margin": task.lattice.margin,
-        "device": task.device,
-        "precision": task.precision,
+        "blend": task.lattice.blend,
+        "device": device,
+        "precision": resolve_precision(task.precision, device),
+        "batch_size": task.batch_size,
+        "tiles": summary.tiles,
         "seconds": dict(summary.seconds),
     }
+
+
+def _absolute(path: Path | None) -> Any:
+    return None if path is None else path.absolute()

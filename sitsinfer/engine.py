@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from sitsinfer import __version__
-from sitsinfer.errors import OutputError, ReadError, SeriesError, TilesFailed
+from sitsinfer.errors import OutputError, ReadError, SeriesError, StoreError, TilesFailed
 from sitsinfer.grid import Tile, Tiles, whole
-from sitsinfer.plan import Plan, make_plan
+from sitsinfer.plan import Plan, cores, make_plan
 from sitsinfer.store import Fingerprint, Store, TileReport, clear, differing, locked
 from sitsinfer.tasks import Task, TileResult
 
@@ -160,7 +160,7 @@ def process_tile(task: Task[Any], store: Store, plan: Plan, tile: Tile) -> TileR
         read = time.monotonic()
         with _device_lock(task.device):
             free = time.monotonic()
-            result: TileResult = task.compute(inputs, tile.core, plan.threads)
+            result: TileResult = task.compute(inputs, tile.core, plan.threads or cores())
         del inputs  # before its place is given to the next
     computed = time.monotonic()
     store.write(tile, result.layers)
@@ -228,6 +228,8 @@ def outdated(output: Path, fingerprint: Fingerprint, read_tags: Callable[[Path],
     """
     if not output.exists():
         return None
+    if output.is_dir():
+        raise OutputError(f"{output} is a folder, not a file. Choose another output.")
     made_by = read_tags(output).get(FINGERPRINT_TAG)
     if made_by is None:
         raise foreign(output)
@@ -262,15 +264,23 @@ def _open_store(path: Path, task: Task[Any], fingerprint: Fingerprint, options: 
     """The store of the unfinished run, or a new one; a store without a finished tile is worth nothing.
 
     Raises:
-        StoreError: If an unfinished run of other options or tiles lies there.
+        StoreError: If an unfinished run of other options or tiles lies there, and is not to be overwritten.
     """
-    if options.overwrite or not Store.is_begun(path):
-        clear(path)
-        tiles = Tiles(whole(task.grid).shape, _plan(task, options).tile_size, task.tile_shift)
-        return Store.create(path, task.layers, task.grid, tiles, fingerprint)
+    if Store.is_begun(path):
+        try:
+            return _reopen(path, fingerprint, options)
+        except StoreError:
+            if not options.overwrite:
+                raise
+    clear(path)
+    tiles = Tiles(whole(task.grid).shape, _plan(task, options).tile_size, task.tile_shift)
+    return Store.create(path, task.layers, task.grid, tiles, fingerprint)
+
+
+def _reopen(path: Path, fingerprint: Fingerprint, options: Options) -> Store:
     store = Store.open(path, fingerprint)
     if options.tile_size not in (None, store.tiles.size):
-        raise OutputError(
+        raise StoreError(
             f"{path} holds an unfinished run with tiles of {store.tiles.size} pixels, not {options.tile_size}. "
             f"Leave the tile size out to finish it, or set overwrite to start anew."
         )
@@ -278,7 +288,8 @@ def _open_store(path: Path, task: Task[Any], fingerprint: Fingerprint, options: 
 
 
 def _plan(task: Task[Any], options: Options) -> Plan:
-    return make_plan(task, memory=options.memory, tile_size=options.tile_size, workers=options.workers)
+    plan = make_plan(task, memory=options.memory, tile_size=options.tile_size, workers=options.workers)
+    return plan if options.scheduler is None else replace(plan, threads=None)
 
 
 def _drive(task: Task[Any], store: Store, options: Options, kept: int) -> list[TileFailure]:

@@ -55,10 +55,6 @@ class Window:
         """Whether no pixel lies in it."""
         return self.height <= 0 or self.width <= 0
 
-    def pad(self, margin: int) -> Self:
-        """Grow by ``margin`` pixels on each side."""
-        return type(self)(self.row - margin, self.col - margin, self.height + 2 * margin, self.width + 2 * margin)
-
     def shift(self, rows: int, cols: int) -> Self:
         """Move by whole pixels."""
         return type(self)(self.row + rows, self.col + cols, self.height, self.width)

@@ -34,14 +34,14 @@ class Plan:
         workers: How many workers share the run.
         processes: Whether each worker is a process of its own; else the only one is this process.
         held: Tiles whose inputs each worker has in memory at a time, those being read included.
-        threads: Threads of each worker's computations on a CPU.
+        threads: Threads of each worker's computations on a CPU; ``None``: all of wherever it runs.
     """
 
     tile_size: int
     workers: int
     processes: bool
     held: int
-    threads: int
+    threads: int | None
 
     @property
     def in_flight(self) -> int:

@@ -215,6 +215,14 @@ def remove(path: Path) -> None:
     shutil.rmtree(path, ignore_errors=True)
 
 
+def _strange(path: Path) -> str | None:
+    """Something in a folder that no store holds; ``None`` if there is no such thing."""
+    if not path.is_dir():
+        return None
+    ours = {LOCK, "run.json", "run.json.tmp", "layers", "tiles"}
+    return next((part.name for part in path.iterdir() if part.name not in ours), None)
+
+
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Keep a store to this process; the lock goes with the process, however that ends.
@@ -222,9 +230,13 @@ def locked(path: Path) -> Iterator[None]:
     A store without a finished tile is worth nothing: it does not outlive the lock.
 
     Raises:
-        StoreError: If another process has it.
+        StoreError: If another process has it, or it holds files that are not ours.
         OutputError: If nothing can be written there.
     """
+    if strange := _strange(path):
+        raise StoreError(
+            f"{path} holds {strange}, which sitsinfer did not put there. Move it, or choose another output."
+        )
     with writing_to(path):
         path.mkdir(exist_ok=True)
         handle = os.open(path / LOCK, os.O_CREAT | os.O_RDWR)

@@ -7,7 +7,7 @@ import pytest
 
 from sitsinfer import api
 from sitsinfer.engine import Summary
-from sitsinfer.errors import OutputError
+from sitsinfer.errors import OutputError, SeriesError
 from sitsinfer.layers import ClassInfo
 from sitsinfer.series import open_series
 from sitsinfer.tasks.segment import Segment
@@ -46,9 +46,9 @@ def told(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch):
     """What a user is told of a series: ``told(series, card, reference_date)``."""
     monkeypatch.setattr(logging.getLogger("sitsinfer"), "propagate", True)
 
-    def call(series, card=CARD, reference_date=None):
+    def call(series, card=CARD, reference_date=None, strict=False):
         caplog.clear()
-        api._tell(series, card, reference_date)
+        api._tell(series, api._doubts(series, card, reference_date), strict)
         return caplog.messages
 
     return call
@@ -83,11 +83,28 @@ def test_more_than_a_year_is_told_where_days_of_the_year_count(told, series_fold
     assert line.startswith("Dates run from 2022-01-08 to 2023-06-01, but the weights know one year")
 
 
-def test_outputs_need_names_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doubts_are_errors_where_strict(told, series_folder) -> None:
+    with pytest.raises(SeriesError, match="The series is of sentinel-2, the weights of landsat-8"):
+        told(open_series(series_folder()), replace(CARD, sensor="landsat-8"), strict=True)
+
+
+def test_a_reference_date_that_plays_no_part_is_told(told, series_folder) -> None:
+    (line,) = told(open_series(series_folder()), replace(CARD, positions="day-of-year"), date(2022, 1, 1))
+    assert line == "Weights fake know days of the year: the reference date 2022-01-01 plays no part."
+
+
+def test_outputs_need_names_of_their_own(series_folder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    series = open_series(series_folder())
     monkeypatch.chdir(tmp_path)
-    api._check_names([Path("map.tif"), Path("map.json"), Path("confidence.tif")])
+    api._check_names([Path("map.tif"), Path("map.json"), Path("confidence.tif")], series)
     with pytest.raises(OutputError, match="map.tif is to hold two outputs at once"):
-        api._check_names([Path("map.tif"), Path("map.json"), tmp_path / "map.tif"])
+        api._check_names([Path("map.tif"), Path("map.json"), tmp_path / "map.tif"], series)
+
+
+def test_an_output_may_not_replace_an_input(series_folder) -> None:
+    series = open_series(series_folder())
+    with pytest.raises(OutputError, match="S2_20220108.tif is a file of the series. Choose another output"):
+        api._check_names([series.root / ".." / series.root.name / "S2_20220108.tif"], series)
 
 
 def test_provenance_tells_what_went_in(series_folder) -> None:
@@ -97,4 +114,5 @@ def test_provenance_tells_what_went_in(series_folder) -> None:
     assert found["inputs"] == ["S2_20220108.tif", "S2_20220322.tif"]
     assert found["dates"] == ["2022-01-08", "2022-03-22"]
     assert (found["model"], found["reference_date"], found["margin"]) == ("fake", "2022-01-01", 3)
+    assert (found["margin"], found["blend"], found["device"] != "auto") == (3, 3, True)
     assert found["seconds"] == {"wall": 1.5}

@@ -179,6 +179,25 @@ def test_an_unfinished_run_of_other_options_is_kept(tmp_path: Path, monkeypatch:
     assert run(TASK, tmp_path / "out", Options()).kept == 19
 
 
+def test_overwriting_goes_on_too_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "RETRY_DELAYS", ())
+    run(TASK, tmp_path / "out")
+    overwrite = replace(SMALL_TILES, overwrite=True)
+    task = replace(TASK, failing=((16, 16),), mended=tmp_path / "mended")
+    with pytest.raises(TilesFailed):
+        run(task, tmp_path / "out", overwrite)
+    (tmp_path / "mended").touch()
+    assert run(task, tmp_path / "out", overwrite).kept == 19
+    assert run(task, tmp_path / "out", overwrite).kept == 0
+
+
+def test_overwriting_drops_an_unfinished_run_of_other_options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "RETRY_DELAYS", ())
+    with pytest.raises(TilesFailed):
+        run(replace(TASK, failing=((0, 0),)), tmp_path / "out")
+    assert run(replace(TASK, options="otherwise"), tmp_path / "out", replace(SMALL_TILES, overwrite=True)).kept == 0
+
+
 def test_a_dead_worker_costs_no_tile(tmp_path: Path) -> None:
     (tmp_path / "made").mkdir()
     deadly = replace(TASK, kill_at=(16, 16), counter=tmp_path / "made")

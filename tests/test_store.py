@@ -82,3 +82,14 @@ def test_removing_a_store_leaves_nothing(tmp_path: Path) -> None:
     store = create(tmp_path / "store")
     store.remove()
     assert not (tmp_path / "store").exists()
+
+
+def test_a_folder_that_holds_anything_else_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / "mine.txt").write_text("precious")
+    with (
+        pytest.raises(StoreError, match=r"holds mine\.txt, which sitsinfer did not put there"),
+        locked(tmp_path / "store"),
+    ):
+        pass
+    assert (tmp_path / "store" / "mine.txt").read_text() == "precious"

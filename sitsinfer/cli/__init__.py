@@ -62,7 +62,7 @@ def main() -> None:
         last_word(f"Error: {error}", "error")
         sys.exit(error.exit_code)
     except Stopped as stopped:
-        last_word("Stopped. What is done is kept; the same command goes on from there.", "stopped")
+        last_word("Stopped. The same command goes on from what is done and kept.", "stopped")
         # Threads may still compute for minutes; a tile they do not finish has no marker and is made again.
         os._exit(128 + stopped.args[0])
 

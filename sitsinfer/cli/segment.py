@@ -86,7 +86,7 @@ def segment(
     if quiet:
         return
     if summary.unchanged:
-        typer.echo(f"{out} is up to date. Nothing was done.")
+        typer.echo(f"{out} is up to date.")
         return
     typer.echo(f"Wrote {out}.")
     _print_areas(out)

@@ -63,7 +63,9 @@ def segment(
     steps: Annotated[int, typer.Option(min=1, help="Steps.")] = 4000,
     rate: Annotated[float, typer.Option(min=0, help="Highest learning rate.")] = 2e-3,
     loss: Annotated[Loss, typer.Option(help="What training makes small.")] = Loss.CROSS_ENTROPY,
-    validation: Annotated[float, typer.Option(min=0, max=0.9, help="Share of each scene kept for validation.")] = 0.2,
+    validation: Annotated[
+        float, typer.Option(min=0.01, max=0.9, help="Share of each scene kept for validation.")
+    ] = 0.2,
     validate_every: Annotated[int, typer.Option(min=1, help="Steps between validations and checkpoints.")] = 200,
     patience: Annotated[int, typer.Option(min=1, help="Validations without a better score before stopping.")] = 10,
     seed: Annotated[int, typer.Option(min=0, help="Decides everything that is random.")] = 0,

@@ -193,6 +193,10 @@ class Series:
         root = self.root.parent if self.root.is_file() else self.root
         return [_stamp(path, root) for path in sorted({source.path for source in self._sources()})]
 
+    def files(self) -> set[Path]:
+        """Every file or cube that may be read, as absolute paths."""
+        return {source.path.resolve() for source in self._sources()}
+
     def _sources(self) -> Iterator[Source]:
         for image in (image for acquisition in self.acquisitions for image in acquisition.images):
             yield from image.sources

@@ -45,7 +45,8 @@ class Segment:
         area: What to limit the map to.
         start: First date to use; ``None``: the series' first.
         end: Last date to use; ``None``: the series' last.
-        margin: Pixels on each side of a patch that are context; ``None``: as the card says.
+        margin: Pixels on each side of a patch that are context, over which scores fade too as far as the core is wide
+            enough; ``None``: as the card says.
         reference_date: What days are counted from; ``None``: as the card says.
         probabilities: Whether to put out a band of probabilities for each class.
         confidence: Whether to put out the probability of the class decided for.
@@ -89,8 +90,9 @@ class Segment:
             raise WeightsError(
                 f"Weights {self.card.name} use class code {NODATA}, which is nodata. Use codes 0 to 254."
             )
-        margin = self.card.margin if self.margin is None else self.margin
-        blend = min(self.card.blend, margin)
+        margin, blend = self.card.margin, self.card.blend
+        if self.margin is not None:
+            margin, blend = self.margin, min(self.margin, (self.card.patch - 2 * self.margin) // 2)
         object.__setattr__(self, "lattice", Lattice.on(self.grid, self.card.patch, margin, blend))
         origin = offset_in(self.grid, self.series.grid)
         object.__setattr__(self, "extent", whole(self.series.grid).shift(*origin))
@@ -122,7 +124,7 @@ class Segment:
             "inputs": [self.series.inputs(), _describe(self.grid)],
             "dates": [str(self.start), str(self.end)],
             "model": [self.card.name, self.card.digest, json.loads(self.card.to_json())],
-            "reference date": str(self.reference_date),
+            "reference date": str(self.reference_date or self.card.reference_date),
             "margin": [self.lattice.margin, self.lattice.blend],
             "area": [self.area.bounds, self.area.crs, self.area.aoi and _describe(self.grid)],
             "device": [self.device, self.precision],

@@ -108,6 +108,18 @@ class Options:
     seed: int = 0
     device: str = "auto"
 
+    def __post_init__(self) -> None:
+        """Check what the command line cannot.
+
+        Raises:
+            TrainingError: If the numbers of dates do not fit each other.
+        """
+        fewest, most = self.dates
+        if not 1 <= fewest <= most:
+            raise TrainingError(
+                f"Crops cannot have {fewest} to {most} dates. Give the fewest, 1 or more, and the most."
+            )
+
 
 def network(preset: str, config: Path | None = None) -> tuple[str, dict[str, Any]]:
     """Architecture and hyper-parameters, from a preset or from a JSON file that has these two fields.

@@ -178,9 +178,24 @@ def save(folder: Path, card: Card, state_dicts: Sequence[Mapping[str, Tensor]]) 
     weights = safetensors.torch.save(tensors)
     card = replace(card, digest=hashlib.sha256(weights).hexdigest())
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / WEIGHTS_FILE).write_bytes(weights)
-        (folder / CARD_FILE).write_text(card.to_json(), encoding="utf-8")
+        _write_whole(folder, {WEIGHTS_FILE: weights, CARD_FILE: card.to_json().encode()})
     except OSError as error:
         raise OutputError(f"Cannot write the model to {folder}: {error.strerror}. Choose another folder.") from error
     return card
+
+
+def _write_whole(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write files that belong together; none takes its name before all are on the disk."""
+    existed = folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    drafts = {name: folder / f".{name}.writing" for name in files}
+    try:
+        for name, content in files.items():
+            drafts[name].write_bytes(content)
+        for name, draft in drafts.items():
+            draft.replace(folder / name)
+    finally:
+        for draft in drafts.values():
+            draft.unlink(missing_ok=True)
+        if not existed and not any(folder.iterdir()):
+            folder.rmdir()

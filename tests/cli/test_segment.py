@@ -191,7 +191,7 @@ def test_a_finished_map_is_left_alone(segment: Segment, tmp_path: Path) -> None:
     segment(**outputs)
     before = stats(tmp_path)
     outcome = segment(**outputs)
-    assert outcome == Outcome(0, [f"{tmp_path / 'map.tif'} is up to date. Nothing was done."], [])
+    assert outcome == Outcome(0, [f"{tmp_path / 'map.tif'} is up to date."], [])
     assert stats(tmp_path) == before
 
 
@@ -211,7 +211,7 @@ def test_seeing_that_there_is_nothing_to_do_loads_neither_torch_nor_the_schedule
         "    print(ended.code, sorted(loaded))\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-2:] == [f"{tmp_path / 'map.tif'} is up to date. Nothing was done.", "0 []"]
+    assert done.stdout.splitlines()[-2:] == [f"{tmp_path / 'map.tif'} is up to date.", "0 []"]
     assert stats(tmp_path) == before
 
 
@@ -234,7 +234,7 @@ def test_a_new_acquisition_makes_a_new_map(segment: Segment, series: Path, tmp_p
     assert outcome.err == [f"{tmp_path / 'map.tif'} is out of date: inputs changed. Making it anew."]
     assert outcome.out[0].startswith("Wrote")
     assert (pixels(tmp_path / "map.tif") != before).any()
-    assert segment(ts=series).out[0].endswith("Nothing was done.")
+    assert segment(ts=series).out[0].endswith("is up to date.")
 
 
 def test_a_quicklook_of_a_finished_map_is_drawn_alone(segment: Segment, tmp_path: Path) -> None:

@@ -129,7 +129,7 @@ def test_a_run_that_is_asked_to_stop_leaves_at_once_and_goes_on_later(
         _, err = process.communicate(timeout=60)
     assert time.monotonic() - began < 10
     assert process.returncode == 128 + number
-    assert err.splitlines() == ["Stopped. What is done is kept; the same command goes on from there."]
+    assert err.splitlines() == ["Stopped. The same command goes on from what is done and kept."]
     assert not (tmp_path / "map.tif").exists()
     assert no_process_left(process.pid)
     assert segment().code == 0

@@ -232,6 +232,12 @@ def test_every_option_that_changes_a_pixel_changes_the_fingerprint(land: Land) -
     assert replace(task, batch_size=3).fingerprint() == task.fingerprint()
 
 
+@pytest.mark.parametrize(("margin", "blend"), [(0, 0), (2, 2), (4, 4), (5, 3), (7, 1)])
+def test_scores_fade_over_a_margin_that_is_asked_for(land: Land, margin: int, blend: int) -> None:
+    task = replace(make(land, margin=3, blend=1), margin=margin)
+    assert (task.lattice.margin, task.lattice.blend) == (margin, blend)
+
+
 def test_a_margin_that_leaves_no_core_is_refused(land: Land) -> None:
     with pytest.raises(GridError, match="margin of 8 pixels leaves nothing of a patch of 16"):
         replace(make(land), margin=8)
