@@ -149,7 +149,7 @@ class Predictor:
         self.precision = resolve_precision(precision, str(self.device))
         self.classes: tuple[ClassInfo, ...] = card.predicted
         self._members = [
-            (_lay_out(module.to(self.device)).eval(), Normalisation(member.mean, member.std))
+            (lay_out(module.to(self.device)).eval(), Normalisation(member.mean, member.std))
             for module, member in zip(modules, card.members, strict=True)
         ]
         self._kept = [k for k, entry in enumerate(card.classes) if entry.code not in card.ignore]
@@ -265,7 +265,7 @@ class Predictor:
             )
 
 
-def _lay_out(module: nn.Module) -> nn.Module:
+def lay_out(module: nn.Module) -> nn.Module:
     """Put channels last in the memory of two-dimensional convolutions, where they are faster; in place."""
     for parameter in module.parameters():
         if parameter.dim() == 4:

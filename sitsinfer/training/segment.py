@@ -22,7 +22,7 @@ from sitsinfer import models, weights
 from sitsinfer.errors import OutputError, TrainingError
 from sitsinfer.layers import ClassInfo
 from sitsinfer.metrics.segmentation import SegmentationScores, confusion_matrix
-from sitsinfer.predict import Normalisation, Predictor, resolve_device
+from sitsinfer.predict import Normalisation, Predictor, lay_out, resolve_device
 from sitsinfer.series.labels import UNLABELLED
 from sitsinfer.training.samples import Sample, Scene, draw, load_scene, statistics, validation_samples
 from sitsinfer.weights import Card, Member
@@ -254,7 +254,8 @@ class _Run:
         torch.manual_seed(options.seed)
         self.scenes, self.card, self.options = scenes, card, options
         self.device = torch.device(resolve_device(options.device))
-        self.module = models.build(card.architecture, card.hyperparameters).to(self.device)
+        # In the layout that validation computes in from the start: a resumed run has it from the start as well.
+        self.module = lay_out(models.build(card.architecture, card.hyperparameters).to(self.device))
         self.optimizer = torch.optim.Adam(self.module.parameters(), lr=options.rate)
         self.normalise = Normalisation(card.members[0].mean, card.members[0].std)
         self.index = np.full(256, UNLABELLED, np.int64)  # class code to channel
