@@ -5,6 +5,7 @@ report travels. :func:`run` asks whether there is anything to do, opens or creat
 missing through the cluster, publishes, and removes the store.
 """
 
+import ctypes
 import functools
 import json
 import logging
@@ -162,6 +163,7 @@ def process_tile(task: Task[Any], store: Store, plan: Plan, tile: Tile) -> TileR
             free = time.monotonic()
             result: TileResult = task.compute(inputs, tile.core, plan.threads or cores())
         del inputs  # before its place is given to the next
+        _give_back_memory()
     computed = time.monotonic()
     store.write(tile, result.layers)
     report = TileReport(
@@ -189,6 +191,13 @@ def _read_patiently(task: Task[Any], tile: Tile) -> Any:
 def _place(held: int) -> threading.Semaphore:
     """A place for the inputs of a tile in this process, where there are so many."""
     return _places.setdefault(held, threading.Semaphore(held))
+
+
+def _give_back_memory() -> None:
+    """Give freed memory back to the system: glibc keeps it in pieces that the next tile may not fit in."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 def _device_lock(device: str) -> threading.Lock:
