@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import rasterio
 
-from sitsinfer.weights import import_utae
+from sitsinfer.weights import DEFAULT_MODEL, import_utae
 from tests.cli.conftest import Outcome
 
 Segment = Callable[..., Outcome]
@@ -26,6 +26,12 @@ def published(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     out = tmp_path_factory.mktemp("published") / "model"
     import_utae(release, [1], norm, out)
     return out
+
+
+@pytest.fixture(params=["published", "default"])
+def model(request: pytest.FixtureRequest) -> Path | str:
+    """An imported model, and the embedded one."""
+    return DEFAULT_MODEL if request.param == "default" else request.getfixturevalue("published")
 
 
 def write_cube(files: Iterable[Path], path: Path) -> None:
@@ -49,7 +55,7 @@ def write_cube(files: Iterable[Path], path: Path) -> None:
 
 
 def test_a_folder_and_a_cube_made_of_it_give_the_same_map(
-    segment: Segment, shared_data: Path, published: Path, tmp_path: Path
+    segment: Segment, shared_data: Path, model: Path | str, tmp_path: Path
 ) -> None:
     folder = shared_data / "worldcereal_be_2018" / "s2"
     (tmp_path / "plain").mkdir()
@@ -57,7 +63,7 @@ def test_a_folder_and_a_cube_made_of_it_give_the_same_map(
         if SPRING["start"] <= f"{file.stem[-8:-4]}-{file.stem[-4:-2]}-{file.stem[-2:]}" <= SPRING["end"]:
             (tmp_path / "plain" / file.name).symlink_to(file)
     write_cube((tmp_path / "plain").iterdir(), tmp_path / "cube.nc")
-    options = {"model": published, **SPRING}
+    options = {"model": model, **SPRING}
     maps = []
     for ts in (tmp_path / "plain", tmp_path / "cube.nc"):
         out, shares = tmp_path / f"{ts.stem}.tif", tmp_path / f"{ts.stem}_p.tif"
@@ -73,14 +79,20 @@ def test_a_folder_and_a_cube_made_of_it_give_the_same_map(
     assert masked.code == 0, masked.err
 
 
+@pytest.mark.parametrize("kind", ["folder", "cube"])
 def test_a_series_without_the_bands_says_which_and_what_to_do(
-    segment: Segment, shared_data: Path, published: Path, tmp_path: Path
+    segment: Segment, shared_data: Path, model: Path | str, kind: str, tmp_path: Path
 ) -> None:
-    outcome = segment(ts=shared_data / "nrt_romania_s2" / "s2", model=published)
+    ts = shared_data / "nrt_romania_s2" / "s2"
+    if kind == "cube":
+        write_cube(ts.glob("*_2020*.tif"), tmp_path / "cube.nc")
+        ts = tmp_path / "cube.nc"
+    (tmp_path / "out").mkdir()
+    outcome = segment(ts=ts, model=model, out=tmp_path / "out" / "map.tif")
     assert outcome.code == 1
     (line,) = outcome.err
     for band in ("B05", "B06", "B07", "B12"):
         assert f"'{band}'" in line
     assert "'B04'" not in line
     assert "Use weights trained on these" in line
-    assert not list(tmp_path.iterdir())
+    assert not list((tmp_path / "out").iterdir())

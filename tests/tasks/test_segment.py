@@ -133,6 +133,16 @@ def test_for_a_model_of_one_pixel_tiled_equals_untiled_for_every_size(land: Land
         np.testing.assert_array_equal(tiled(task, size)["classes"][0][seen], expected[seen])
 
 
+def test_for_a_model_of_one_pixel_tiled_equals_untiled_on_every_raster(monkeypatch: pytest.MonkeyPatch) -> None:
+    for size in range(1, 301):
+        land = use(monkeypatch, Land(size, 7), PixelModel())
+        land.valid[:] = True
+        task = make(land, patch=16)
+        untiled = PixelModel().scores([Patch(land.values, *[np.zeros(3)] * 2, task.card.encode_dates(DATES), 0)])
+        expected = np.array([3, 7, 20])[next(untiled).argmax(axis=0)]
+        np.testing.assert_array_equal(tiled(task, 1 + size % 23 + size // 4)["classes"][0], expected, err_msg=f"{size}")
+
+
 def all_dates_seen(land: Land, task: Segment) -> NDArray[np.bool_]:
     """Where no date is left out of a patch, so that a model of one pixel sees what it sees without patches."""
     seen = np.zeros(whole(land.grid).shape, bool)
