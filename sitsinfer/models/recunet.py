@@ -111,7 +111,7 @@ class RecUNet(TemporalUNet):
         """
         if self.temporal == "mono":
             x = _single_date(x)
-        *skips, lowest = self.encode_chunks(x)
+        *skips, lowest = self.encode(x)
         pad_mask = self.pad_mask(x)
         shares = observed_shares(x, pad_mask)
         return self.decode(self._pool(lowest, shares, pad_mask), skips, shares)

@@ -87,15 +87,7 @@ class TemporalUNet(nn.Module):
             for i in range(len(encoder_widths) - 1, 0, -1)
         )
 
-    def encode(self, x: Tensor) -> list[Tensor]:
-        """Encode every date alone; :meth:`encode_chunks` with the chunks joined.
-
-        Returns:
-            Maps (B, T, D, h, w), from full to lowest resolution.
-        """
-        return [torch.cat(chunks, dim=1) for chunks in self.encode_chunks(x)]
-
-    def encode_chunks(self, x: Tensor) -> list[tuple[Tensor, ...]]:
+    def encode(self, x: Tensor) -> list[tuple[Tensor, ...]]:
         """Encode every date alone, a chunk of dates at a time.
 
         Args:

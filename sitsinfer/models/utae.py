@@ -110,7 +110,7 @@ class UTAE(TemporalUNet):
             The decoder's maps (B, D, h, w), from the lowest resolution, as it leaves the temporal encoder, to the
             full one; and the attention (n_head, B, T, h, w).
         """
-        *skips, lowest = self.encode_chunks(x)
+        *skips, lowest = self.encode(x)
         pad_mask = self.pad_mask(x)
         out, attention = self.temporal_encoder(torch.cat(lowest, dim=1), positions, pad_mask)
         if self.agg_mode == "mean":

@@ -38,8 +38,8 @@ def _utae(fixture: Fixture) -> tuple[Arrays, Arrays]:
         block.register_forward_pre_hook(lambda _, inputs: skips.append(inputs[1]))
     maps, attention = model.decoder_maps(x, positions)
     computed = {"out": model.out_conv(maps[-1]), "attention": attention, "trace_temporal_out": maps[0]}
-    for i, values in enumerate(model.encode(x)):
-        computed[f"trace_enc{i}_spatial_mean"] = values.mean(dim=(3, 4))
+    for i, chunks in enumerate(model.encode(x)):
+        computed[f"trace_enc{i}_spatial_mean"] = torch.cat(chunks, dim=1).mean(dim=(3, 4))
     for i, (skip, decoded) in enumerate(zip(skips, maps[1:], strict=True)):
         computed[f"trace_skip{i}_spatial_mean"] = skip.mean(dim=(2, 3))
         computed[f"trace_dec{i}_spatial_mean"] = decoded.mean(dim=(2, 3))
