@@ -1,6 +1,7 @@
-"""A task without disk or weights: it knows where every pixel is, and asserts how the engine uses it."""
+"""Fakes that tests share: a task without disk or weights, which asserts how the engine uses it, and a model's card."""
 
 import dataclasses
+import datetime
 import os
 import signal
 import threading
@@ -16,8 +17,36 @@ from sitsinfer.errors import ReadError
 from sitsinfer.grid import Grid, Window, whole
 from sitsinfer.layers import ClassInfo, Layer
 from sitsinfer.tasks import TileResult
+from sitsinfer.weights import Card, Member
 
 CLASSES = (ClassInfo(0, "low", (20, 40, 60)), ClassInfo(1, "high", (200, 180, 20)))
+
+CARD = Card(
+    name="fake",
+    title="",
+    description="",
+    architecture="utae",
+    hyperparameters={},
+    task="segment",
+    sensor="sentinel-2",
+    bands=("B04", "B08"),
+    scale=1e-4,
+    offset=0,
+    positions="day-of-year",
+    reference_date=datetime.date(2021, 9, 1),
+    patch=16,
+    margin=0,
+    blend=0,
+    fill="reflect",
+    members=(Member("", (0, 0), (1, 1)),),
+    classes=CLASSES,
+    ignore=(),
+    licence="",
+    citation="",
+    source="",
+    digest="0" * 64,
+)
+"""A card of a model that is never loaded; :func:`dataclasses.replace` makes others of it."""
 
 computing = threading.Semaphore(1)
 

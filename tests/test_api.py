@@ -8,37 +8,13 @@ import pytest
 from sitsinfer import api
 from sitsinfer.engine import Summary
 from sitsinfer.errors import OutputError, SeriesError
-from sitsinfer.layers import ClassInfo
 from sitsinfer.series import open_series
 from sitsinfer.tasks.segment import Segment
-from sitsinfer.weights import Card, Member
+from sitsinfer.weights import Member
 from tests.conftest import BANDS, DATES
+from tests.fakes import CARD as FAKE
 
-CARD = Card(
-    name="fake",
-    title="",
-    description="",
-    architecture="utae",
-    hyperparameters={},
-    task="segment",
-    sensor="sentinel-2",
-    bands=BANDS,
-    scale=1e-4,
-    offset=0,
-    positions="days",
-    reference_date=date(2021, 9, 1),
-    patch=16,
-    margin=2,
-    blend=2,
-    fill="reflect",
-    members=(Member("", (0,) * 4, (1,) * 4),),
-    classes=(ClassInfo(0, "Water", (0, 0, 255)),),
-    ignore=(),
-    licence="",
-    citation="",
-    source="",
-    digest="0" * 64,
-)
+CARD = replace(FAKE, bands=BANDS, positions="days", margin=2, blend=2, members=(Member("", (0,) * 4, (1,) * 4),))
 
 
 @pytest.fixture

@@ -19,34 +19,10 @@ from sitsinfer.series import Acquisition, Series, Stack
 from sitsinfer.series.types import Image, RasterSource
 from sitsinfer.tasks import segment as module
 from sitsinfer.tasks.segment import FULL, NODATA, Segment
-from sitsinfer.weights import Card, Member
+from tests.fakes import CARD as FAKE
 
 DATES = (datetime.date(2021, 3, 2), datetime.date(2021, 3, 7), datetime.date(2021, 8, 30))
-CARD = Card(
-    name="fake",
-    title="",
-    description="",
-    architecture="utae",
-    hyperparameters={},
-    task="segment",
-    sensor="sentinel-2",
-    bands=("B04", "B08"),
-    scale=1e-4,
-    offset=0,
-    positions="day-of-year",
-    reference_date=DATES[0],
-    patch=16,
-    margin=0,
-    blend=0,
-    fill="reflect",
-    members=(Member("", (0, 0), (1, 1)),),
-    classes=tuple(ClassInfo(code, f"class {code}", (code, 0, 0)) for code in (3, 7, 20)),
-    ignore=(),
-    licence="",
-    citation="",
-    source="",
-    digest="0" * 64,
-)
+CARD = replace(FAKE, classes=tuple(ClassInfo(code, f"class {code}", (code, 0, 0)) for code in (3, 7, 20)))
 
 
 class Land:
