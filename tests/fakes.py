@@ -21,6 +21,23 @@ from sitsinfer.weights import Card, Member
 
 CLASSES = (ClassInfo(0, "low", (20, 40, 60)), ClassInfo(1, "high", (200, 180, 20)))
 
+TINY_UTAE = {
+    "encoder_widths": [4, 4, 8],
+    "decoder_widths": [4, 4, 8],
+    "out_conv": [4, 3],
+    "str_conv_k": 4,
+    "str_conv_s": 2,
+    "str_conv_p": 1,
+    "agg_mode": "att_group",
+    "encoder_norm": "group",
+    "n_head": 4,
+    "d_model": 16,
+    "d_k": 4,
+    "pad_value": 0,
+    "padding_mode": "reflect",
+}
+"""Hyper-parameters of a U-TAE that computes at once, without the number of bands."""
+
 CARD = Card(
     name="fake",
     title="",

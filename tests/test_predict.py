@@ -12,32 +12,19 @@ from sitsinfer import models, weights
 from sitsinfer.errors import DeviceError, WeightsError
 from sitsinfer.layers import ClassInfo
 from sitsinfer.predict import Normalisation, Patch, Predictor, get_predictor, resolve_device, resolve_precision
-from sitsinfer.weights import Card, Member
+from sitsinfer.weights import Member
+from tests.fakes import CARD as FAKE
 
-CARD = Card(
-    name="fake",
-    title="",
-    description="",
+CARD = replace(
+    FAKE,
     architecture="fake",
-    hyperparameters={},
-    task="segment",
-    sensor="sentinel-2",
-    bands=("B04", "B08"),
-    scale=1e-4,
-    offset=0.0,
     positions="days",
     reference_date=datetime.date(2018, 9, 1),
     patch=8,
     margin=2,
     blend=1,
-    fill="reflect",
     members=(Member("", (0.0, 0.0), (1e-4, 1e-4)),),
     classes=tuple(ClassInfo(code, name, (0, 0, 0)) for code, name in ((0, "a"), (7, "void"), (9, "b"))),
-    ignore=(),
-    licence="",
-    citation="",
-    source="",
-    digest="0" * 64,
 )
 
 

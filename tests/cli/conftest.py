@@ -19,6 +19,7 @@ from sitsinfer import cli, models, weights
 from sitsinfer.layers import ClassInfo
 from sitsinfer.weights import Card, Member
 from tests.conftest import write_raster
+from tests.fakes import TINY_UTAE
 
 BANDS = ("B02", "B03", "B04", "B08")
 DATES = tuple(datetime.date(2022, 1, 8) + datetime.timedelta(days) for days in (0, 23, 71, 96, 170, 203))
@@ -26,22 +27,7 @@ SHAPE = (45, 61)
 NEVER = (slice(20, 27), slice(30, 41))
 """Pixels that no acquisition observed."""
 CLASSES = (ClassInfo(1, "Water", (0, 0, 255)), ClassInfo(4, "Forêt", (0, 99, 0)), ClassInfo(9, "Wheat", (230, 200, 60)))
-HYPERPARAMETERS = {
-    "input_dim": len(BANDS),
-    "encoder_widths": [4, 4, 8],
-    "decoder_widths": [4, 4, 8],
-    "out_conv": [4, len(CLASSES)],
-    "str_conv_k": 4,
-    "str_conv_s": 2,
-    "str_conv_p": 1,
-    "agg_mode": "att_group",
-    "encoder_norm": "group",
-    "n_head": 4,
-    "d_model": 16,
-    "d_k": 4,
-    "pad_value": 0,
-    "padding_mode": "reflect",
-}
+HYPERPARAMETERS = {"input_dim": len(BANDS), **TINY_UTAE, "out_conv": [4, len(CLASSES)]}
 CARD = Card(
     name="tiny",
     title="A tiny U-TAE",

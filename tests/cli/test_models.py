@@ -8,22 +8,9 @@ from typer.testing import CliRunner
 from sitsinfer import models, weights
 from sitsinfer.cli.models import app
 from sitsinfer.errors import OutputError, WeightsError
+from tests.fakes import TINY_UTAE
 
-OPTIONS = {
-    "encoder_widths": [4, 4],
-    "decoder_widths": [4, 4],
-    "out_conv": [4, 20],
-    "str_conv_k": 4,
-    "str_conv_s": 2,
-    "str_conv_p": 1,
-    "agg_mode": "att_group",
-    "encoder_norm": "group",
-    "n_head": 4,
-    "d_model": 16,
-    "d_k": 4,
-    "pad_value": 0,
-    "padding_mode": "reflect",
-}
+OPTIONS = TINY_UTAE | {"encoder_widths": [4, 4], "decoder_widths": [4, 4], "out_conv": [4, 20]}
 
 
 @pytest.fixture

@@ -9,22 +9,7 @@ import torch
 from sitsinfer import models, weights
 from sitsinfer.layers import ClassInfo
 from sitsinfer.weights import Card, Member
-
-TINY = {
-    "encoder_widths": [4, 4, 8],
-    "decoder_widths": [4, 4, 8],
-    "out_conv": [4, 3],
-    "str_conv_k": 4,
-    "str_conv_s": 2,
-    "str_conv_p": 1,
-    "agg_mode": "att_group",
-    "encoder_norm": "group",
-    "n_head": 4,
-    "d_model": 16,
-    "d_k": 4,
-    "pad_value": 0,
-    "padding_mode": "reflect",
-}
+from tests.fakes import TINY_UTAE
 
 
 @pytest.fixture
@@ -35,7 +20,7 @@ def make_card() -> Callable[..., Card]:
             "title": "A tiny U-TAE",
             "description": "For tests.",
             "architecture": "utae",
-            "hyperparameters": {"input_dim": 2, **TINY},
+            "hyperparameters": {"input_dim": 2, **TINY_UTAE},
             "task": "segment",
             "sensor": "sentinel-2",
             "bands": ("B04", "B08"),

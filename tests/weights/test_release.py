@@ -11,11 +11,11 @@ import torch
 from sitsinfer import models, weights
 from sitsinfer.errors import WeightsError
 from sitsinfer.weights.release import BANDS
-from tests.weights.conftest import TINY
+from tests.fakes import TINY_UTAE
 
 CONF: dict[str, Any] = {
     "model": "utae",
-    **TINY,
+    **TINY_UTAE,
     "out_conv": [4, 20],
     "num_classes": 20,
     "ref_date": "2018-09-01",
@@ -38,7 +38,7 @@ def release(tmp_path: Path) -> Path:
     for fold in (1, 2):
         (folder / f"Fold_{fold}").mkdir(parents=True)
         torch.manual_seed(fold)
-        options = {"input_dim": 10, **{key: CONF[key] for key in TINY}}
+        options = {"input_dim": 10, **{key: CONF[key] for key in TINY_UTAE}}
         state = models.build("utae", options).state_dict()
         content = {"epoch": 3, "state_dict": state, "optimizer": {"state": {}, "param_groups": [{"lr": 0.001}]}}
         torch.save(content, folder / f"Fold_{fold}" / "model.pth.tar")
