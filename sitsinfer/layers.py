@@ -1,6 +1,7 @@
 """What a run puts out: layers, and the classes that a layer's values stand for."""
 
-from dataclasses import dataclass, field
+import datetime
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 
@@ -34,7 +35,8 @@ class Layer:
         dtype: NumPy name of its data type.
         nodata: Its value where nothing was observed.
         bands: Band names; a layer is stored as (bands, H, W).
-        scale: What a stored value is multiplied by to get the quantity itself.
+        scales: What a stored value of each band is multiplied by to get the quantity itself; empty: 1 for all.
+        dates: Of a layer of several dates: all bands of the first, then of the next, (dates x bands, H, W).
         classes: The legend, for a layer of class codes; empty for any other.
     """
 
@@ -42,8 +44,23 @@ class Layer:
     dtype: str
     nodata: float
     bands: tuple[str, ...]
-    scale: float = 1.0
+    scales: tuple[float, ...] = field(default=())
+    dates: tuple[datetime.date, ...] = field(default=())
     classes: tuple[ClassInfo, ...] = field(default=())
+
+    @property
+    def depth(self) -> int:
+        """Planes of pixels that it is stored as."""
+        return len(self.bands) * max(1, len(self.dates))
+
+    @property
+    def band_scales(self) -> tuple[float, ...]:
+        """The scale of each band, spelled out."""
+        return self.scales or (1.0,) * len(self.bands)
+
+    def on(self, date: datetime.date) -> Self:
+        """The layer of one of its dates."""
+        return replace(self, name=f"{self.name}_{date:%Y%m%d}", dates=())
 
     @property
     def is_categorical(self) -> bool:

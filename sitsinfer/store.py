@@ -1,4 +1,4 @@
-"""The store of a run under way: one Zarr array a layer, one chunk a tile, one marker a finished tile.
+"""The store of a run under way: one Zarr array a layer, one file of it a tile, one marker a finished tile.
 
 The store lies beside the output, as ``map.tif.partial/``, and is the checkpoint of the run: whatever happens, the tiles
 whose markers are there are whole. It belongs to one run, known by its fingerprint, and to one process at a time.
@@ -11,7 +11,8 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from datetime import date
 from pathlib import Path
 from typing import Any, Self
 
@@ -57,18 +58,28 @@ def differing(one: Fingerprint, other: Fingerprint) -> list[str]:
 
 @dataclass(frozen=True)
 class StoredLayer:
-    """One layer of a store, to be read by windows of the grid."""
+    """One layer of a store, or one of its dates, to be read by windows of the grid.
+
+    ``first`` is the plane of the array that it begins with.
+    """
 
     layer: Layer
     grid: Grid
     array: Any
     shift: tuple[int, int]
+    first: int = 0
 
     def read(self, window: Window) -> NDArray[Any]:
-        """Read a window: (bands, height, width), nodata where no tile wrote."""
+        """Read a window: (depth of the layer, height, width), nodata where no tile wrote."""
         inner = window.shift(*self.shift)
-        values = self.array[:, inner.row : inner.stop_row, inner.col : inner.stop_col]
+        planes = slice(self.first, self.first + self.layer.depth)
+        values = self.array[planes, inner.row : inner.stop_row, inner.col : inner.stop_col]
         return np.asarray(values)
+
+    def on(self, date: date) -> Self:
+        """One of the layer's dates, as a layer."""
+        first = self.layer.dates.index(date) * len(self.layer.bands)
+        return replace(self, layer=self.layer.on(date), first=first)
 
 
 @dataclass(frozen=True)
@@ -107,8 +118,9 @@ class Store:
             for layer in layers:
                 group.create_array(
                     layer.name,
-                    shape=(len(layer.bands), *(n + shift for n, shift in zip(tiles.shape, tiles.shift, strict=True))),
+                    shape=(layer.depth, *(n + shift for n, shift in zip(tiles.shape, tiles.shift, strict=True))),
                     chunks=(len(layer.bands), tiles.size, tiles.size),
+                    shards=(layer.depth, tiles.size, tiles.size) if layer.dates else None,
                     dtype=layer.dtype,
                     fill_value=layer.nodata,
                 )
@@ -142,7 +154,7 @@ class Store:
             "fingerprint": dict(fingerprint),
             "grid": {"crs": str(self.grid.crs), "transform": self.grid.affine[:6], "shape": list(self.grid.shape)},
             "tiles": {"size": self.tiles.size, "shift": self.tiles.shift},
-            "layers": [asdict(layer) for layer in self.layers],
+            "layers": [asdict(layer) | {"dates": list(map(str, layer.dates))} for layer in self.layers],
         }
 
     @classmethod
@@ -153,7 +165,9 @@ class Store:
         layers = []
         for entry in described["layers"]:
             classes = tuple(ClassInfo.from_dict(item) for item in entry["classes"])
-            layers.append(Layer(**{**entry, "bands": tuple(entry["bands"]), "classes": classes}))
+            dates = tuple(map(date.fromisoformat, entry["dates"]))
+            sequences = {"bands": tuple(entry["bands"]), "scales": tuple(entry["scales"])}
+            layers.append(Layer(**{**entry, **sequences, "dates": dates, "classes": classes}))
         return cls(path, tuple(layers), GeoBox(shape, Affine(*grid["transform"]), grid["crs"]), tiles)
 
     def write(self, tile: Tile, arrays: Mapping[str, NDArray[Any]]) -> None:

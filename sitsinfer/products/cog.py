@@ -108,8 +108,8 @@ def _profile(layer: Layer, grid: Grid) -> dict[str, Any]:
 def _describe(file: Any, layer: Layer) -> None:
     """Note in an open file what the bands and values of a layer are."""
     file.descriptions = layer.bands
-    if layer.scale != 1:
-        file.scales = [layer.scale] * len(layer.bands)
+    if layer.scales:
+        file.scales = layer.scales
         file.offsets = [0.0] * len(layer.bands)
     if not layer.is_categorical:
         return

@@ -72,7 +72,7 @@ def _draw(source: RasterLayer, values: NDArray[Any], valid: NDArray[np.bool_], t
     if source.layer.is_categorical:
         _draw_classes(axes, values, valid, source.layer.classes)
     else:
-        _draw_values(axes, values * source.layer.scale, valid, source.layer.bands[0])
+        _draw_values(axes, values * source.layer.band_scales[0], valid, source.layer.bands[0])
     _draw_scale_bar(axes, source.grid, height)
     return figure
 

@@ -106,7 +106,8 @@ def _layer(file: Any, path: Path) -> Layer:
     """Describe an open file."""
     names = tuple(name or f"band {number}" for number, name in enumerate(file.descriptions, start=1))
     nodata = float("nan") if file.nodata is None else float(file.nodata)
-    return Layer(path.stem, file.dtypes[0], nodata, names, float(file.scales[0]), _classes(file))
+    scales = tuple(map(float, file.scales)) if any(scale != 1 for scale in file.scales) else ()
+    return Layer(path.stem, file.dtypes[0], nodata, names, scales, classes=_classes(file))
 
 
 def _classes(file: Any) -> tuple[ClassInfo, ...]:

@@ -126,16 +126,16 @@ def _asset(name: str, path: Path) -> dict[str, Any]:
         "file:checksum": SHA256 + digest,
         "data_type": layer.dtype,
         "nodata": "nan" if math.isnan(layer.nodata) else layer.nodata,
-        "bands": [_band(band, layer) for band in layer.bands],
+        "bands": [_band(band, scale, layer) for band, scale in zip(layer.bands, layer.band_scales, strict=True)],
     }
     return {"title": name, "media_type": MEDIA_TYPE, "roles": ["data"], "extra_fields": fields}
 
 
-def _band(name: str, layer: Layer) -> dict[str, Any]:
+def _band(name: str, scale: float, layer: Layer) -> dict[str, Any]:
     """Describe one band."""
     band: dict[str, Any] = {"name": name}
-    if layer.scale != 1:
-        band |= {"raster:scale": layer.scale, "raster:offset": 0.0}
+    if scale != 1:
+        band |= {"raster:scale": scale, "raster:offset": 0.0}
     if layer.is_categorical:
         band["classification:classes"] = [
             {

@@ -103,9 +103,9 @@ class Segment:
         layers = [Layer("classes", "uint8", NODATA, ("class",), classes=self.card.predicted)]
         if self.probabilities:
             names = tuple(entry.name for entry in self.card.predicted)
-            layers.append(Layer("probabilities", "uint8", NODATA, names, scale=1 / FULL))
+            layers.append(Layer("probabilities", "uint8", NODATA, names, scales=(1 / FULL,) * len(names)))
         if self.confidence:
-            layers.append(Layer("confidence", "uint8", NODATA, ("confidence",), scale=1 / FULL))
+            layers.append(Layer("confidence", "uint8", NODATA, ("confidence",), scales=(1 / FULL,)))
         return tuple(layers)
 
     @property

@@ -57,7 +57,7 @@ def score_source():
         row, col = np.indices((height, width))
         values = np.stack([row % 251, col % 251, (row + col) % 251]).astype(np.uint8)
         values[:, : height // 3, : width // 4] = 255
-        layer = Layer("probabilities", "uint8", 255, ("Water", "Winter wheat", "Maize"), scale=1 / 250)
+        layer = Layer("probabilities", "uint8", 255, ("Water", "Winter wheat", "Maize"), scales=(1 / 250,) * 3)
         return ArraySource(layer, utm_grid(height, width), values)
 
     return make

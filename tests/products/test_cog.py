@@ -64,7 +64,7 @@ def test_scaled_bands_keep_names_and_scale(score_source, tmp_path):
 
 def test_float_layer_with_nan_is_written(score_source, tmp_path):
     source = score_source(37, 61)
-    source.layer = replace(source.layer, dtype="float32", nodata=float("nan"), scale=1.0)
+    source.layer = replace(source.layer, dtype="float32", nodata=float("nan"), scales=())
     source.values = np.where(source.values == 255, np.nan, source.values).astype(np.float32)
     write_cog(source, tmp_path / "scores.tif", TAGS)
     with rasterio.open(tmp_path / "scores.tif") as file:
