@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Protocol, Self
+from typing import Literal, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +32,7 @@ class Observations:
 
     Attributes:
         values: Reflectance; temperature in kelvin / 1000, (T, C, H, W). :data:`MISSING` where the sensor has no data,
-            0 beyond its footprint, whatever was there under clouds.
+            what :attr:`Reads.beyond` says beyond its footprint, whatever was there under clouds.
         clear: Where something was observed and no mask says otherwise, (T, H, W).
         days: Days since the origin of the slice, ascending, (T,).
         bands: Names of the bands, (C,).
@@ -51,10 +51,12 @@ class Reads:
     Attributes:
         bands: Bands, in order.
         margin: Pixels of that sensor that it sees beyond a core, on each side.
+        beyond: What it is to see where the sensor's footprint ends: digital numbers of 0, or the last pixel repeated.
     """
 
     bands: tuple[str, ...]
     margin: int = 0
+    beyond: Literal["zero", "repeat"] = "zero"
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ class Plane:
 
 
 class Image(Protocol):
-    """All that there is to read, for algorithms that look at the whole before they predict its parts."""
+    """All that there is to read of a slice, for algorithms that look at the whole before they predict its parts."""
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -89,7 +91,7 @@ class Image(Protocol):
             margin: Pixels of the sensor on each side.
 
         Returns:
-            Observations; days count from the reference date of the run.
+            Observations of all dates of the slice that the image is of.
         """
 
 
@@ -132,7 +134,11 @@ class Algorithm(Protocol):
         """The same, knowing what it needs of the whole image; mostly itself."""
 
     def predict(
-        self, inputs: Mapping[str, Observations], queries: Mapping[str, NDArray[np.int64]], threads: int
+        self,
+        inputs: Mapping[str, Observations],
+        queries: Mapping[str, NDArray[np.int64]],
+        core: Window,
+        threads: int,
     ) -> Iterator[Plane]:
         """Predict days over a core.
 
@@ -140,6 +146,7 @@ class Algorithm(Protocol):
             inputs: Observations of a core and the margins around it, by sensor. A sensor that the strategy leaves out
                 is missing; one with no date left has T = 0. At least one sensor is there.
             queries: Days asked for of ``hr`` and ``lr``, (Q,), in any order; a sensor not asked for is missing.
+            core: Where it lies, in fine pixels from the first of the image; multiples of :data:`RATIO`.
             threads: Threads to compute with on a CPU.
 
         Yields:
