@@ -86,20 +86,29 @@ class Options:
     progress: Callable[[int, int], None] = lambda done, total: None
 
 
-def run(
-    task: Task[Any],
-    outputs: tuple[Path, ...],
-    publish: Callable[[Store, Mapping[str, str], Summary], None],
-    read_tags: Callable[[Path], Mapping[str, str]],
-    options: Options,
-) -> Summary:
+@dataclass(frozen=True)
+class Outputs:
+    """What a run leaves behind.
+
+    Attributes:
+        path: What was asked for: a file, or the folder of all files. The store lies beside it.
+        files: What comes out, the main one first.
+        publish: Writes the files from the finished store, each whole or not at all, with the tags given.
+        read_tags: Reads the tags of a file that ``publish`` wrote; none from any other file.
+    """
+
+    path: Path
+    files: tuple[Path, ...]
+    publish: Callable[[Store, Mapping[str, str], Summary], None]
+    read_tags: Callable[[Path], Mapping[str, str]]
+
+
+def run(task: Task[Any], outputs: Outputs, options: Options) -> Summary:
     """Make the outputs of a task, or see that there is nothing to do.
 
     Args:
         task: What to do with a tile.
-        outputs: Files that come out, the main one first; the store lies beside it.
-        publish: Writes the outputs from the finished store, each whole or not at all, with the tags given.
-        read_tags: Reads the tags of a file that ``publish`` wrote; none from any other file.
+        outputs: What comes out.
         options: How to spread the run.
 
     Raises:
@@ -109,11 +118,14 @@ def run(
     """
     started = time.monotonic()
     fingerprint = fingerprint_of(task)
-    path = Store.beside(outputs[0])
-    if not options.overwrite and _is_current(outputs, path, fingerprint, read_tags):
-        log.debug("%s is up to date.", outputs[0], extra={"event": "unchanged"})
+    path = Store.beside(outputs.path)
+    if not options.overwrite and _is_current(outputs, path, fingerprint):
+        log.debug("%s is up to date.", outputs.path, extra={"event": "unchanged"})
         return Summary(unchanged=True)
-    check_folders(outputs)
+    check_places([outputs.path, *(file for file in outputs.files if file.parent != outputs.path)])
+    for file in outputs.files:
+        if file.is_dir() and FINGERPRINT_TAG not in outputs.read_tags(file):
+            raise foreign(file)
     with locked(path):
         store = _open_store(path, task, fingerprint, options)
         kept = sum(store.is_done(tile) for tile in store.tiles)
@@ -126,9 +138,9 @@ def run(
             raise SeriesError(
                 "Nothing was observed in this area on any date: no valid pixel. Choose another area or dates."
             )
-        publish(store, {FINGERPRINT_TAG: json.dumps(fingerprint)}, summary)
+        outputs.publish(store, {FINGERPRINT_TAG: json.dumps(fingerprint)}, summary)
         store.remove()
-    log.debug("%s is done.", outputs[0], extra={"event": "done", "summary": asdict(summary)})
+    log.debug("%s is done.", outputs.path, extra={"event": "done", "summary": asdict(summary)})
     return summary
 
 
@@ -212,20 +224,15 @@ def _checksum(result: TileResult) -> int:
     return checksum
 
 
-def _is_current(
-    outputs: tuple[Path, ...],
-    store: Path,
-    fingerprint: Fingerprint,
-    read_tags: Callable[[Path], Mapping[str, str]],
-) -> bool:
+def _is_current(outputs: Outputs, store: Path, fingerprint: Fingerprint) -> bool:
     """Whether all outputs are there, made by just this run.
 
     Raises:
         OutputError: If one of them was made by something else, or asked for differently.
     """
-    found = [outdated(output, fingerprint, read_tags) for output in outputs]
+    found = [outdated(file, fingerprint, outputs.read_tags) for file in outputs.files]
     if changed := sorted(set().union(*(parts for parts in found if parts))):
-        log.info("%s is out of date: %s changed. Making it anew.", outputs[0], ", ".join(changed))
+        log.info("%s is out of date: %s changed. Making it anew.", outputs.path, ", ".join(changed))
     return not any(parts is None or parts for parts in found) and not (store / "run.json").exists()
 
 
@@ -237,8 +244,6 @@ def outdated(output: Path, fingerprint: Fingerprint, read_tags: Callable[[Path],
     """
     if not output.exists():
         return None
-    if output.is_dir():
-        raise OutputError(f"{output} is a folder, not a file. Choose another output.")
     made_by = read_tags(output).get(FINGERPRINT_TAG)
     if made_by is None:
         raise foreign(output)
@@ -252,21 +257,21 @@ def outdated(output: Path, fingerprint: Fingerprint, read_tags: Callable[[Path],
 
 
 def foreign(output: Path) -> OutputError:
-    """The error for a file in the way of an output."""
+    """The error for what is in the way of an output."""
+    if output.is_dir():
+        return OutputError(f"{output} is a folder that sitsinfer did not make. Choose another output.")
     return OutputError(f"{output} already exists, and sitsinfer did not make it. Set overwrite to replace it.")
 
 
-def check_folders(outputs: Iterable[Path]) -> None:
+def check_places(outputs: Iterable[Path]) -> None:
     """See that outputs can be made where they are to be.
 
     Raises:
-        OutputError: If the folder of one is missing, or it is a folder itself.
+        OutputError: If the folder of one is missing.
     """
     for output in outputs:
         if not output.parent.is_dir():
             raise OutputError(f"The folder {output.parent} of {output.name} does not exist. Create it first.")
-        if output.is_dir():
-            raise OutputError(f"{output} is a folder, not a file. Choose another output.")
 
 
 def _open_store(path: Path, task: Task[Any], fingerprint: Fingerprint, options: Options) -> Store:
@@ -305,6 +310,7 @@ def _drive(task: Task[Any], store: Store, options: Options, kept: int) -> list[T
     """Make the tiles that are missing."""
     from sitsinfer.cluster import map_tiles  # Dask: not to be imported where there is nothing to do
 
+    task = task.prepared()
     plan = _plan(task, replace(options, tile_size=store.tiles.size))
     missing = (tile for tile in store.tiles if not store.is_done(tile))
     work = functools.partial(process_tile, task, store, plan)

@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 from affine import Affine
@@ -113,6 +114,9 @@ class FakeTask:
 
     def model_bytes(self) -> int:
         return 0
+
+    def prepared(self) -> Self:
+        return self
 
     def read(self, core: Window) -> NDArray[np.uint8]:
         assert core == core.intersection(whole(self.grid))

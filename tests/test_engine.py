@@ -41,7 +41,7 @@ def read_tags(path: Path) -> Mapping[str, str]:
 
 
 def run(task: Any, out: Path, options: Options = SMALL_TILES) -> Summary:
-    return engine.run(task, (out,), publish, read_tags, options)
+    return engine.run(task, engine.Outputs(out, (out,), publish, read_tags), options)
 
 
 def pixels(out: Path) -> Any:

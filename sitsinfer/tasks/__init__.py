@@ -5,7 +5,7 @@ The engine knows a task by the protocol :class:`Task` alone.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
 from numpy.typing import NDArray
 
@@ -59,6 +59,13 @@ class Task(Protocol[Inputs]):
 
     def model_bytes(self) -> int:
         """Memory that the model takes at most while it computes."""
+
+    def prepared(self) -> Self:
+        """The same, knowing what it must of the whole before the first tile; mostly itself.
+
+        Raises:
+            ReadError: If a file cannot be read.
+        """
 
     def read(self, core: Window) -> Inputs:
         """Read what a tile's core needs; no device is used.

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -143,6 +143,10 @@ class Segment:
         """What a forward pass holds, from above: every date's feature maps."""
         pixels = (self.batch_size or 1) * len(self.series.acquisitions) * self.card.patch**2
         return pixels * FEATURES * np.dtype(np.float32).itemsize
+
+    def prepared(self) -> Self:
+        """Itself: every tile is read for its own sake."""
+        return self
 
     def read(self, core: Window) -> Stack:
         """Read what the patches of a core see of the data."""

@@ -45,7 +45,8 @@ def _ratio(read: float, compute: float, write: float) -> tuple[float, float, flo
         began = time.monotonic()
         out = data.scratch() / f"overlap_{read}_{compute}_{write}.tif"
         options = engine.Options(tile_size=SIZE)
-        engine.run(task, (out,), lambda *finished: None, lambda path: {}, options)
+        outputs = engine.Outputs(out, (out,), lambda *finished: None, lambda path: {})
+        engine.run(task, outputs, options)
         wall = time.monotonic() - began
     return wall, wall / (tiles * max(read, compute, write)), wall / (tiles * (read + compute + write))
 

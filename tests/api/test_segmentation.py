@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sitsinfer import api
+from sitsinfer.api import checks, segmentation
 from sitsinfer.engine import Summary
 from sitsinfer.errors import OutputError, SeriesError
 from sitsinfer.series import open_series
@@ -24,7 +24,7 @@ def told(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch):
 
     def call(series, card=CARD, reference_date=None, strict=False):
         caplog.clear()
-        api._tell(series, api._doubts(series, card, reference_date), strict)
+        checks.tell(series, segmentation._doubts(series, card, reference_date), strict)
         return caplog.messages
 
     return call
@@ -72,21 +72,21 @@ def test_a_reference_date_that_plays_no_part_is_told(told, series_folder) -> Non
 def test_outputs_need_names_of_their_own(series_folder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     series = open_series(series_folder())
     monkeypatch.chdir(tmp_path)
-    api._check_names([Path("map.tif"), Path("map.json"), Path("confidence.tif")], series)
+    checks.check_names([Path("map.tif"), Path("map.json"), Path("confidence.tif")], series)
     with pytest.raises(OutputError, match="map.tif is to hold two outputs at once"):
-        api._check_names([Path("map.tif"), Path("map.json"), tmp_path / "map.tif"], series)
+        checks.check_names([Path("map.tif"), Path("map.json"), tmp_path / "map.tif"], series)
 
 
 def test_an_output_may_not_replace_an_input(series_folder) -> None:
     series = open_series(series_folder())
     with pytest.raises(OutputError, match="S2_20220108.tif is a file of the series. Choose another output"):
-        api._check_names([series.root / ".." / series.root.name / "S2_20220108.tif"], series)
+        checks.check_names([series.root / ".." / series.root.name / "S2_20220108.tif"], series)
 
 
 def test_provenance_tells_what_went_in(series_folder) -> None:
     series = open_series(series_folder())
     task = Segment(series, CARD, Path("weights"), end=DATES[1], reference_date=date(2022, 1, 1), margin=3)
-    found = api._provenance(task, Summary(unchanged=False, seconds={"wall": 1.5}))
+    found = segmentation._provenance(task, Summary(unchanged=False, seconds={"wall": 1.5}))
     assert found["inputs"] == ["S2_20220108.tif", "S2_20220322.tif"]
     assert found["dates"] == ["2022-01-08", "2022-03-22"]
     assert (found["model"], found["reference_date"], found["margin"]) == ("fake", "2022-01-01", 3)

@@ -1,15 +1,14 @@
-"""The commands as functions, for Python users and for the command line alike."""
+"""``sitsinfer.segment``: the class of every pixel of a time series."""
 
 import datetime
-import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from sitsinfer import engine, weights
+from sitsinfer.api.checks import absolute, check_names, tell
 from sitsinfer.area import Area
 from sitsinfer.engine import Options, Summary
-from sitsinfer.errors import OutputError, SeriesError
 from sitsinfer.products import writer_for
 from sitsinfer.products.raster import read_tags
 from sitsinfer.products.stac import is_item, item_path, write_item
@@ -17,10 +16,6 @@ from sitsinfer.series import Series, open_series
 from sitsinfer.store import Store
 from sitsinfer.tasks.segment import Segment
 from sitsinfer.weights import Card
-
-__all__ = ["Area", "Options", "Summary", "segment"]
-
-log = logging.getLogger(__name__)
 
 LONGEST_SPAN = 730
 """Days from a reference date; published weights have seen less, so that beyond it the date is likely wrong."""
@@ -75,7 +70,7 @@ def segment(
         SitsInferError: What stands in the way, on one line.
     """
     # Workers may run elsewhere: what they are told is where things are, not how to get there from here.
-    ts, out, probabilities, confidence, quicklook = map(_absolute, (ts, out, probabilities, confidence, quicklook))
+    ts, out, probabilities, confidence, quicklook = map(absolute, (ts, out, probabilities, confidence, quicklook))
     card, folder = weights.load_card(model)
     task = Segment(
         series=open_series(ts, strict=strict),
@@ -92,12 +87,12 @@ def segment(
         precision=precision,
         batch_size=batch_size,
     )
-    _tell(task.series, _doubts(task.series, card, reference_date), strict)
+    tell(task.series, _doubts(task.series, card, reference_date), strict)
     options = options or Options()
     outputs = {"classes": out, "probabilities": probabilities, "confidence": confidence}
     files = {layer: path for layer, path in outputs.items() if path is not None}
     writers = {layer: writer_for(path) for layer, path in files.items()}
-    _check_names([*files.values(), item_path(out), *([quicklook] if quicklook else [])], task.series)
+    check_names([*files.values(), item_path(out), *([quicklook] if quicklook else [])], task.series)
     if not options.overwrite and item_path(out).exists() and not is_item(item_path(out)):
         raise engine.foreign(item_path(out))
     is_drawn = quicklook is None or _is_drawn(quicklook, task, options)
@@ -109,7 +104,7 @@ def segment(
             writers[layer](store.source(layer), files[layer], described)
         write_item(item_path(out), files, _provenance(task, summary))
 
-    summary = engine.run(task, tuple(files.values()), publish, read_tags, options)
+    summary = engine.run(task, engine.Outputs(out, tuple(files.values()), publish, read_tags), options)
     if not item_path(out).exists():  # somebody removed it from beside a finished map
         write_item(item_path(out), files, _provenance(task, summary))
     if quicklook is not None and not (summary.unchanged and is_drawn):
@@ -119,44 +114,16 @@ def segment(
     return summary
 
 
-def _check_names(paths: Sequence[Path], series: Series) -> None:
-    """See that no two outputs have one name, and none that of an input.
-
-    Raises:
-        OutputError: If one has.
-    """
-    places = [path.resolve() for path in paths]
-    for path, place in zip(paths, places, strict=True):
-        if places.count(place) > 1:
-            raise OutputError(f"{path} is to hold two outputs at once. Give each a name of its own.")
-        if place in series.files():
-            raise OutputError(f"{path} is a file of the series. Choose another output.")
-
-
 def _is_drawn(quicklook: Path, task: Segment, options: Options) -> bool:
     """Whether a quicklook of just this map is there.
 
     Raises:
         OutputError: If the file is something else, or cannot be made there.
     """
-    engine.check_folders([quicklook])
+    engine.check_places([quicklook])
+    if quicklook.is_dir():
+        raise engine.foreign(quicklook)
     return not options.overwrite and engine.outdated(quicklook, engine.fingerprint_of(task), read_tags) == set()
-
-
-def _tell(series: Series, doubts: Iterable[str], strict: bool) -> None:
-    """Log what a user should know about the series before it is used.
-
-    Raises:
-        SeriesError: If there is a doubt, and that is to be an error.
-    """
-    for entry in series.left_out:
-        log.warning("%s is left out: %s", entry.path.name, entry.reason, extra={"event": "left out"})
-    for note in series.notes:
-        log.warning("%s", note, extra={"event": "note"})
-    for doubt in doubts:
-        if strict:
-            raise SeriesError(doubt)
-        log.warning("%s", doubt, extra={"event": "note"})
 
 
 def _doubts(series: Series, card: Card, reference_date: datetime.date | None) -> Iterator[str]:
@@ -202,7 +169,3 @@ def _provenance(task: Segment, summary: Summary) -> dict[str, Any]:
         "tiles": summary.tiles,
         "seconds": dict(summary.seconds),
     }
-
-
-def _absolute(path: Path | None) -> Any:
-    return None if path is None else path.absolute()

@@ -1,0 +1,7 @@
+"""The commands as functions, for Python users and for the command line alike."""
+
+from sitsinfer.api.segmentation import segment
+from sitsinfer.area import Area
+from sitsinfer.engine import Options, Summary
+
+__all__ = ["Area", "Options", "Summary", "segment"]
