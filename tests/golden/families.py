@@ -11,20 +11,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sitsinfer import models
 from sitsinfer.metrics.segmentation import SegmentationScores, confusion_matrix, ignore_class
-from tests.golden.generator import Fixture, check_state_dict, fill_and_check
+from tests.golden import tamrf
+from tests.golden.generator import Arrays, Fixture, NotBuiltError, check_state_dict, fill_and_check
 
-Arrays = dict[str, NDArray[Any]]
 Family = Callable[[Fixture], tuple[Arrays, Arrays]]
 """From a fixture to what we compute and what is expected, by the same names."""
-
-
-class NotBuiltError(Exception):
-    """The fixture needs what does not exist here yet."""
 
 
 def _utae(fixture: Fixture) -> tuple[Arrays, Arrays]:
@@ -142,4 +137,8 @@ FAMILIES: dict[str, Family] = {
     "recunet": _series_model,
     "metrics_semantic": _metrics_semantic,
     "checkpoint_folder": _checkpoint_folder,
+    "tamrf": tamrf.run,
 }
+
+TOLERANCES: dict[str, Callable[[Fixture, str], float | None]] = {"tamrf": tamrf.tolerance}
+"""Families that say for each output of a fixture how far off it may be; None where the runner's own rule serves."""

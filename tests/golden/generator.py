@@ -15,6 +15,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+Arrays = dict[str, NDArray[Any]]
+
+
+class NotBuiltError(Exception):
+    """The fixture needs what does not exist here yet."""
+
 
 class GeneratorError(Exception):
     """Weights or inputs are not what the fixture says: no verdict on the model."""

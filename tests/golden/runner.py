@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tests.golden.families import FAMILIES, NotBuiltError
-from tests.golden.generator import Fixture, GeneratorError
+from tests.golden.families import FAMILIES, TOLERANCES
+from tests.golden.generator import Fixture, GeneratorError, NotBuiltError
 
 Verdict = Literal["met", "missed", "generator", "not built"]
 _RELATIVE = 1e-4
@@ -95,6 +95,11 @@ def _difference(ours: NDArray[Any], theirs: NDArray[Any]) -> tuple[float, float]
 
 
 def _within(fixture: Fixture, name: str, ours: NDArray[Any], theirs: NDArray[Any]) -> bool:
+    rule = TOLERANCES.get(fixture.family)
+    absolute = None if rule is None else rule(fixture, name)
+    if absolute is not None:
+        a, b = ours.astype(np.float64), theirs.astype(np.float64)
+        return bool(np.allclose(a, b, rtol=0, atol=absolute, equal_nan=True))
     if not np.issubdtype(theirs.dtype, np.floating):
         return bool(np.array_equal(ours, theirs))
     noise = (fixture.spec.get("float32_noise") or {}).get(name, {}).get("max_abs_err_vs_float64")
