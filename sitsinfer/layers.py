@@ -36,6 +36,7 @@ class Layer:
         nodata: Its value where nothing was observed.
         bands: Band names; a layer is stored as (bands, H, W).
         scales: What a stored value of each band is multiplied by to get the quantity itself; empty: 1 for all.
+        units: Unit of each band's quantity, such as ``K``; empty text or nothing: none.
         dates: Of a layer of several dates: all bands of the first, then of the next, (dates x bands, H, W).
         classes: The legend, for a layer of class codes; empty for any other.
     """
@@ -45,6 +46,7 @@ class Layer:
     nodata: float
     bands: tuple[str, ...]
     scales: tuple[float, ...] = field(default=())
+    units: tuple[str, ...] = field(default=())
     dates: tuple[datetime.date, ...] = field(default=())
     classes: tuple[ClassInfo, ...] = field(default=())
 

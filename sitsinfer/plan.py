@@ -14,10 +14,6 @@ MIB = 1 << 20
 PROCESS_BYTES = 500 * MIB
 """What a worker process takes before it has read anything: libraries, caches of GDAL, code."""
 
-LARGEST_TILE = 640
-"""Pixels. Larger tiles share fewer patches, by up to an eighth; smaller ones lose less in a crash, keep many workers
-busy, and are many on any area, so that memory does not depend on it."""
-
 SPARING_STEPS = 4
 """Below so many steps, tiles share so many patches that larger ones, fewer at a time, are the better bargain."""
 
@@ -82,7 +78,7 @@ def _candidates(task: Task[object]) -> list[int]:
     """Tile sizes to choose from, the largest first: multiples of the task's step, none larger than need be."""
     step = task.tile_step
     longest = max(n + shift for n, shift in zip(task.grid.shape, task.tile_shift, strict=True))
-    largest = min(LARGEST_TILE, -(-longest // step) * step)
+    largest = min(task.largest_tile, -(-longest // step) * step)
     return [step * n for n in range(max(1, largest // step), 0, -1)]
 
 

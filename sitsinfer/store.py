@@ -167,6 +167,7 @@ class Store:
             classes = tuple(ClassInfo.from_dict(item) for item in entry["classes"])
             dates = tuple(map(date.fromisoformat, entry["dates"]))
             sequences = {"bands": tuple(entry["bands"]), "scales": tuple(entry["scales"])}
+            sequences["units"] = tuple(entry["units"])
             layers.append(Layer(**{**entry, **sequences, "dates": dates, "classes": classes}))
         return cls(path, tuple(layers), GeoBox(shape, Affine(*grid["transform"]), grid["crs"]), tiles)
 

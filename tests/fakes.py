@@ -104,6 +104,7 @@ class FakeTask:
     layers: tuple[Layer, ...] = (Layer("classes", "uint8", 255, ("class",), classes=CLASSES),)
     tile_shift: tuple[int, int] = (0, 0)
     tile_step: int = 8
+    largest_tile: int = 640
     device: str = "cpu"
 
     def fingerprint(self) -> dict[str, str]:

@@ -46,7 +46,7 @@ def test_tiles_overlap_where_memory_allows() -> None:
 
 
 def test_tiles_are_whole_steps_of_the_lattice_and_no_larger_than_need_be() -> None:
-    assert make(memory=10**15).tile_size == 96 * (plan.LARGEST_TILE // 96)
+    assert make(memory=10**15).tile_size == 96 * (TASK.largest_tile // 96)
     assert make(replace(TASK, grid=make_grid(100, 130)), memory=10**15).tile_size == 192
     shifted = replace(TASK, grid=make_grid(100, 130), tile_shift=(95, 95))
     assert make(shifted, memory=10**15).tile_size == 288

@@ -3,6 +3,8 @@
 The engine knows a task by the protocol :class:`Task` alone.
 """
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, Self, TypeVar
@@ -48,6 +50,10 @@ class Task(Protocol[Inputs]):
         """Tile sizes that are multiples of it waste least, in pixels."""
 
     @property
+    def largest_tile(self) -> int:
+        """Tiles are not to be larger, in pixels, whatever memory there is."""
+
+    @property
     def device(self) -> str:
         """The device that tiles take turns on."""
 
@@ -76,3 +82,13 @@ class Task(Protocol[Inputs]):
 
     def compute(self, inputs: Inputs, core: Window, threads: int) -> TileResult:
         """Compute a tile's core on the device, with so many threads on a CPU."""
+
+
+def describe(grid: Grid) -> list[Any]:
+    """A grid as plain JSON, for a fingerprint."""
+    return [str(grid.crs), list(grid.affine[:6]), list(grid.shape)]
+
+
+def digest(value: Any) -> str:
+    """A short digest of anything that JSON can hold."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]

@@ -2,7 +2,6 @@
 
 import datetime
 import functools
-import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -18,7 +17,7 @@ from sitsinfer.grid import Grid, Lattice, Window, offset_in, whole
 from sitsinfer.layers import Layer
 from sitsinfer.patches import Patch, cut_patch, source_window
 from sitsinfer.series import Series, Stack, read_stack
-from sitsinfer.tasks import TileResult
+from sitsinfer.tasks import TileResult, describe, digest
 from sitsinfer.weights import Card
 
 NODATA = 255
@@ -26,6 +25,10 @@ NODATA = 255
 
 FULL = 250
 """Stored value of a probability of 1: steps of 0.004 that still leave room for nodata."""
+
+LARGEST_TILE = 640
+"""Pixels. Larger tiles share fewer patches, by up to an eighth; smaller ones lose less in a crash, keep many workers
+busy, and are many on any area, so that memory does not depend on it."""
 
 FEATURES = 128
 """Numbers that an architecture keeps for a pixel and date at most; U-TAE as published keeps 96."""
@@ -118,19 +121,24 @@ class Segment:
         """The stride of the lattice."""
         return self.lattice.stride
 
+    @property
+    def largest_tile(self) -> int:
+        """:data:`LARGEST_TILE`."""
+        return LARGEST_TILE
+
     def fingerprint(self) -> dict[str, str]:
         """What decides the pixels: the series as it is, and what is asked of it."""
         parts: dict[str, Any] = {
-            "inputs": [self.series.inputs(), _describe(self.grid)],
+            "inputs": [self.series.inputs(), describe(self.grid)],
             "dates": [str(self.start), str(self.end)],
             "model": [self.card.name, self.card.digest, json.loads(self.card.to_json())],
             "reference date": str(self.reference_date or self.card.reference_date),
             "margin": [self.lattice.margin, self.lattice.blend],
-            "area": [self.area.bounds, self.area.crs, self.area.aoi and _describe(self.grid)],
+            "area": [self.area.bounds, self.area.crs, self.area.aoi and describe(self.grid)],
             "device": [self.device, self.precision],
             "layers": [layer.name for layer in self.layers],
         }
-        return {part: _digest(value) for part, value in parts.items()}
+        return {part: digest(value) for part, value in parts.items()}
 
     def tile_bytes(self, size: int) -> int:
         """A tile's stack, and its blended scores with one copy."""
@@ -214,12 +222,3 @@ def _softmax(scores: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def _scaled(probabilities: NDArray[np.float32]) -> NDArray[np.uint8]:
     return np.rint(probabilities * FULL).astype(np.uint8)
-
-
-def _describe(grid: Grid) -> list[Any]:
-    return [str(grid.crs), list(grid.affine[:6]), list(grid.shape)]
-
-
-def _digest(value: Any) -> str:
-    """A short digest of anything that JSON can hold."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
