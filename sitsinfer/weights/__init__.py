@@ -4,7 +4,34 @@ Importing this package does not import torch.
 """
 
 from sitsinfer.weights.card import Card, Fill, Member
-from sitsinfer.weights.folder import DEFAULT_MODEL, list_models, load_card, load_modules, save
+from sitsinfer.weights.folder import (
+    DEFAULT_MODEL,
+    AnyCard,
+    list_models,
+    load_any_card,
+    load_card,
+    load_fusion_card,
+    load_modules,
+    save,
+)
+from sitsinfer.weights.fusion_card import FIRST_OF_YEAR, SENSORS, FusionCard, SensorCard
 from sitsinfer.weights.release import import_utae
 
-__all__ = ["DEFAULT_MODEL", "Card", "Fill", "Member", "import_utae", "list_models", "load_card", "load_modules", "save"]
+__all__ = [
+    "DEFAULT_MODEL",
+    "FIRST_OF_YEAR",
+    "SENSORS",
+    "AnyCard",
+    "Card",
+    "Fill",
+    "FusionCard",
+    "Member",
+    "SensorCard",
+    "import_utae",
+    "list_models",
+    "load_any_card",
+    "load_card",
+    "load_fusion_card",
+    "load_modules",
+    "save",
+]

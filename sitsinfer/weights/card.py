@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
-import json
-import math
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Literal, Self, cast
 
 import numpy as np
@@ -14,8 +13,8 @@ from numpy.typing import NDArray
 
 from sitsinfer.errors import WeightsError
 from sitsinfer.layers import ClassInfo
-
-FORMAT = 1
+from sitsinfer.weights import fields
+from sitsinfer.weights.fields import Kind
 
 Fill = Literal["reflect", "constant"]
 
@@ -121,13 +120,8 @@ class Card:
         if len({member.name for member in self.members}) != len(self.members):
             problems.append("gives two members the same name. Give each its own.")
         for member in self.members:
-            if not len(member.mean) == len(member.std) == len(self.bands):
-                problems.append(
-                    f"has {len(self.bands)} bands but {len(member.mean)} means and {len(member.std)} standard "
-                    f"deviations. Give one of each a band."
-                )
-            if any(std <= 0 for std in member.std):
-                problems.append("has a standard deviation of 0 or less. Leave out the band, or mend the statistics.")
+            if problem := fields.statistics_problem(len(self.bands), member.mean, member.std):
+                problems.append(problem)
         for expected, names, what in (
             (len(self.classes), ("num_classes", "n_classes"), "classes"),
             (len(self.bands), ("input_dim", "in_channel"), "bands"),
@@ -136,6 +130,11 @@ class Card:
             if found is not None and found != expected:
                 problems.append(f"lists {expected} {what} but the weights have {found}. List those of the weights.")
         return problems
+
+    @property
+    def prefixes(self) -> tuple[str, ...]:
+        """What the keys of each network in the weights start with."""
+        return tuple(member.prefix for member in self.members)
 
     @property
     def predicted(self) -> tuple[ClassInfo, ...]:
@@ -161,8 +160,7 @@ class Card:
 
     def to_json(self) -> str:
         """The text of ``model.json``."""
-        entries = {"format": FORMAT, **asdict(self), "reference_date": self.reference_date.isoformat()}
-        return _compact(json.dumps(entries, indent=2, ensure_ascii=False)) + "\n"
+        return fields.write(self)
 
     @classmethod
     def from_json(cls, text: str, path: object = "model.json") -> Self:
@@ -175,17 +173,7 @@ class Card:
         Raises:
             WeightsError: If it is not JSON, of another format, or has fields that are missing, unknown or wrong.
         """
-        try:
-            entries = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise WeightsError(f"{path} is not JSON: {error}. Write it anew, or fetch it again.") from error
-        if not isinstance(entries, dict) or entries.pop("format", None) != FORMAT:
-            raise WeightsError(f"{path} is not of format {FORMAT}, the one this version reads. Update sitsinfer.")
-        if unknown := sorted(set(entries) - set(_READERS)):
-            raise WeightsError(f"{path} has an unknown field '{unknown[0]}'. Expected {', '.join(_READERS)}.")
-        if missing := [name for name in _READERS if name not in entries]:
-            raise WeightsError(f"{path} lacks the field '{missing[0]}'. Add it.")
-        return cls(**{name: _field(reader, name, entries[name], path) for name, reader in _READERS.items()})
+        return cls(**fields.read(fields.parse(text, path), _KINDS, path))
 
 
 def _width(hyperparameters: dict[str, Any], names: tuple[str, ...]) -> int | None:
@@ -195,169 +183,51 @@ def _width(hyperparameters: dict[str, Any], names: tuple[str, ...]) -> int | Non
     return next((hyperparameters[name] for name in names if name in hyperparameters), None)
 
 
-def _compact(text: str) -> str:
-    """Put lists of plain numbers and words back on one line, as a person would write them."""
-    lines: list[str] = []
-    held: list[str] | None = None  # the lines of a list that is still open and plain so far
-    for line in text.splitlines():
-        if line.endswith("["):
-            lines.extend(held or [])
-            held = [line]
-        elif held is None:
-            lines.append(line)
-        elif line.lstrip().startswith("]"):
-            lines.append(held[0] + " ".join(entry.strip() for entry in held[1:]) + line.strip())
-            held = None
-        elif line.endswith("{"):
-            lines.extend([*held, line])
-            held = None
-        else:
-            held.append(line)
-    return "\n".join(lines)
-
-
-def _field(read: Callable[[Any], Any], name: str, value: Any, path: object) -> Any:
-    try:
-        return read(value)
-    except (ValueError, TypeError, KeyError) as error:
-        shown = json.dumps(value)
-        shown = shown if len(shown) <= 60 else shown[:57] + "..."
-        raise WeightsError(f"Field '{name}' of {path} is {shown}. Expected {_EXPECTED[read]}.") from error
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError
-    return value
-
-
-def _name(value: Any) -> str:
-    if not _text(value).strip():
-        raise ValueError
-    return _text(value)
-
-
-def _whole(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise ValueError
-    return value
-
-
-def _number(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ValueError
-    return float(value)
-
-
-def _options(value: Any) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise TypeError
-    return value
-
-
-def _date(value: Any) -> datetime.date:
-    return datetime.date.fromisoformat(_text(value))
-
-
-def _names(value: Any) -> tuple[str, ...]:
-    names = tuple(_name(entry) for entry in _some(value))
-    if len(set(names)) != len(names):
-        raise ValueError
-    return names
-
-
-def _some(value: Any) -> list[Any]:
-    if not isinstance(value, list) or not value:
-        raise ValueError
-    return value
-
-
 def _codes(value: Any) -> tuple[int, ...]:
     if not isinstance(value, list):
         raise TypeError
-    return tuple(_whole(entry) for entry in value)
+    return tuple(fields.whole(entry) for entry in value)
 
 
 def _members(value: Any) -> tuple[Member, ...]:
-    names = {field.name for field in fields(Member)}
-    if any(set(entry) != names for entry in _some(value)):
+    keys = {field.name for field in dataclasses.fields(Member)}
+    if any(set(entry) != keys for entry in fields.some(value)):
         raise ValueError
     return tuple(
-        Member(_text(entry["name"]), *(tuple(_number(v) for v in entry[key]) for key in ("mean", "std")))
+        Member(fields.text(entry["name"]), fields.numbers(entry["mean"]), fields.numbers(entry["std"]))
         for entry in value
     )
 
 
 def _classes(value: Any) -> tuple[ClassInfo, ...]:
-    classes = tuple(ClassInfo.from_dict(entry) for entry in _some(value))
+    classes = tuple(ClassInfo.from_dict(entry) for entry in fields.some(value))
     if any(not 0 <= number <= 255 for entry in classes for number in (entry.code + 1, *entry.color)):
         raise ValueError
     return classes
 
 
-def _sha256(value: Any) -> str:
-    if len(_text(value)) != 64 or len(bytes.fromhex(value)) != 32:
-        raise ValueError
-    return cast(str, value.lower())
-
-
-def _task(value: Any) -> str:
-    return _one_of(value, "segment")
-
-
-def _meaning(value: Any) -> str:
-    return _one_of(value, "days", "day-of-year")
-
-
-def _fill(value: Any) -> str:
-    return _one_of(value, "reflect", "constant")
-
-
-def _one_of(value: Any, *choices: str) -> str:
-    if value not in choices:
-        raise ValueError
-    return cast(str, value)
-
-
-_READERS: dict[str, Callable[[Any], Any]] = {
-    "name": _name,
-    "title": _text,
-    "description": _text,
-    "architecture": _name,
-    "hyperparameters": _options,
-    "task": _task,
-    "sensor": _name,
-    "bands": _names,
-    "scale": _number,
-    "offset": _number,
-    "positions": _meaning,
-    "reference_date": _date,
-    "patch": _whole,
-    "margin": _whole,
-    "blend": _whole,
-    "fill": _fill,
-    "members": _members,
-    "classes": _classes,
-    "ignore": _codes,
-    "licence": _text,
-    "citation": _text,
-    "source": _text,
-    "digest": _sha256,
-}
-
-_EXPECTED: dict[Callable[[Any], Any], str] = {
-    _text: "text",
-    _name: "text that is not empty",
-    _whole: "a whole number from 0",
-    _number: "a finite number",
-    _options: "an object of hyper-parameters",
-    _date: "a date such as 2018-09-01",
-    _names: "a list of different names",
-    _codes: "a list of class codes",
-    _members: "a list of objects with name, mean and std",
-    _classes: "a list of objects with code (0 to 254), name and color (three numbers from 0 to 255)",
-    _sha256: "a SHA-256 in 64 hexadecimal digits",
-    _task: "'segment'",
-    _meaning: "'days' or 'day-of-year'",
-    _fill: "'reflect' or 'constant'",
+_KINDS: dict[str, Kind] = {
+    "name": fields.NAME,
+    "title": fields.TEXT,
+    "description": fields.TEXT,
+    "architecture": fields.NAME,
+    "hyperparameters": fields.HYPERPARAMETERS,
+    "task": fields.one_of("segment"),
+    "sensor": fields.NAME,
+    "bands": fields.NAMES,
+    "scale": fields.NUMBER,
+    "offset": fields.NUMBER,
+    "positions": fields.one_of("days", "day-of-year"),
+    "reference_date": fields.DATE,
+    "patch": fields.WHOLE,
+    "margin": fields.WHOLE,
+    "blend": fields.WHOLE,
+    "fill": fields.one_of("reflect", "constant"),
+    "members": Kind(_members, "a list of objects with name, mean and std"),
+    "classes": Kind(_classes, "a list of objects with code (0 to 254), name and color (three numbers from 0 to 255)"),
+    "ignore": Kind(_codes, "a list of class codes"),
+    "licence": fields.TEXT,
+    "citation": fields.TEXT,
+    "source": fields.TEXT,
+    "digest": fields.SHA256,
 }

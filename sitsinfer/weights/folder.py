@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from sitsinfer.errors import OutputError, WeightsError
+from sitsinfer.weights import fields
 from sitsinfer.weights.card import Card
+from sitsinfer.weights.fusion_card import FusionCard
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -19,6 +22,12 @@ DEFAULT_MODEL = "utae-demo"
 
 CARD_FILE = "model.json"
 WEIGHTS_FILE = "model.safetensors"
+
+AnyCard = Card | FusionCard
+_C = TypeVar("_C", Card, FusionCard)
+
+_CARDS: dict[str, type[AnyCard]] = {"segment": Card, "fuse": FusionCard}
+"""What describes the models of a task; a task has the name of the command that does it."""
 
 
 def list_models() -> list[str]:
@@ -31,7 +40,7 @@ def _embedded() -> Path:
 
 
 def load_card(name_or_folder: str) -> tuple[Card, Path]:
-    """Find a model, read its card and verify the digest of its weights. Does not import torch.
+    """Find a model for ``segment``, read its card and verify the digest of its weights. Does not import torch.
 
     Args:
         name_or_folder: Name of an embedded model, or path of a model folder. A name wins over a folder of that name.
@@ -40,12 +49,43 @@ def load_card(name_or_folder: str) -> tuple[Card, Path]:
         The card, and the folder it lies in.
 
     Raises:
-        WeightsError: If there is no such model, or its files are missing, wrong or do not belong together.
+        WeightsError: If there is no such model, it is for another task, or its files are missing, wrong or do not
+            belong together.
     """
+    return _load(name_or_folder, Card, "segment")
+
+
+def load_fusion_card(name_or_folder: str) -> tuple[FusionCard, Path]:
+    """Find a model for ``fuse``, read its card and verify the digest of its weights, as :func:`load_card` does."""
+    return _load(name_or_folder, FusionCard, "fuse")
+
+
+def load_any_card(name_or_folder: str) -> tuple[AnyCard, Path]:
+    """Find a model for any task, read its card and verify the digest of its weights, as :func:`load_card` does."""
     folder = _find(name_or_folder)
-    card = Card.from_json(_read(folder / CARD_FILE).decode(errors="replace"), folder / CARD_FILE)
-    _verify(card, _read(folder / WEIGHTS_FILE), folder)
+    card = _read_card(folder)
+    _verify(card, folder)
     return card, folder
+
+
+def _load(name_or_folder: str, kind: type[_C], task: str) -> tuple[_C, Path]:
+    folder = _find(name_or_folder)
+    card = _read_card(folder)
+    if not isinstance(card, kind):
+        raise WeightsError(
+            f"{name_or_folder} is a model for {card.task}, not for {task}. Use 'sitsinfer {card.task}', or choose "
+            f"another model."
+        )
+    _verify(card, folder)
+    return card, folder
+
+
+def _read_card(folder: Path) -> AnyCard:
+    """Read the card of whatever task it names."""
+    path = folder / CARD_FILE
+    text = _read(path).decode(errors="replace")
+    task = fields.read_field(fields.one_of(*_CARDS), "task", fields.parse(text, path).get("task"), path)
+    return _CARDS[task].from_json(text, path)
 
 
 def _find(name_or_folder: str) -> Path:
@@ -64,60 +104,75 @@ def _find(name_or_folder: str) -> Path:
 def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
-    except FileNotFoundError:
-        raise WeightsError(
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: OSError) -> WeightsError:
+    if isinstance(error, FileNotFoundError):
+        return WeightsError(
             f"{path} is missing. Expected a model folder with {CARD_FILE} and {WEIGHTS_FILE}; "
             f"'sitsinfer models import' makes one of a published checkpoint."
-        ) from None
+        )
+    return WeightsError(f"Cannot read {path}: {error.strerror}.")
+
+
+def _verify(card: AnyCard, folder: Path) -> None:
+    path = folder / WEIGHTS_FILE
+    try:
+        status = path.stat()
+        found = _digest(path, status.st_size, status.st_mtime_ns)
     except OSError as error:
-        raise WeightsError(f"Cannot read {path}: {error.strerror}.") from error
-
-
-def _verify(card: Card, weights: bytes, folder: Path) -> None:
-    found = hashlib.sha256(weights).hexdigest()
+        raise _unreadable(path, error) from error
     if found != card.digest:
         raise WeightsError(
-            f"{folder / WEIGHTS_FILE} has SHA-256 {found[:12]}... but {CARD_FILE} says {card.digest[:12]}...: one of "
-            f"them was changed or damaged. Fetch or import the model again."
+            f"{path} has SHA-256 {found[:12]}... but {CARD_FILE} says {card.digest[:12]}...: one of them was changed "
+            f"or damaged. Fetch or import the model again."
         )
 
 
-def load_modules(card: Card, folder: Path) -> list[nn.Module]:
+@functools.lru_cache(maxsize=16)
+def _digest(path: Path, size: int, modified: int) -> str:
+    """SHA-256 of a file; one that has not changed since is not read again."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def load_modules(card: AnyCard, folder: Path) -> list[nn.Module]:
     """Build the networks of a model and fill them with its weights.
 
     Returns:
-        One network a member of the card, in evaluation mode, on the CPU.
+        The networks in evaluation mode, on the CPU: one a member of a card for ``segment``, one of a card for ``fuse``.
 
     Raises:
         WeightsError: If the weights are damaged, or are not exactly those of the card's architecture and members.
     """
     path = folder / WEIGHTS_FILE
     tensors = _tensors(card, folder)
-    strange = [key for key in tensors if not any(key.startswith(member.prefix) for member in card.members)]
+    strange = [key for key in tensors if not key.startswith(card.prefixes)]
     if strange:
         raise WeightsError(f"{path} holds {_few(strange)}, of no member that {CARD_FILE} lists. List all members.")
     return [
         build_module(
             card, {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}, path
         )
-        for prefix in (member.prefix for member in card.members)
+        for prefix in card.prefixes
     ]
 
 
-def _tensors(card: Card, folder: Path) -> dict[str, Tensor]:
+def _tensors(card: AnyCard, folder: Path) -> dict[str, Tensor]:
     import safetensors.torch
 
-    weights = _read(folder / WEIGHTS_FILE)
-    _verify(card, weights, folder)
+    _verify(card, folder)
     try:
-        return safetensors.torch.load(weights)
+        return safetensors.torch.load(_read(folder / WEIGHTS_FILE))
     except (safetensors.SafetensorError, KeyError, ValueError) as error:
         raise WeightsError(
             f"{folder / WEIGHTS_FILE} is not a whole safetensors file: {error}. Fetch it again."
         ) from error
 
 
-def build_module(card: Card, state_dict: Mapping[str, Tensor], path: Path) -> nn.Module:
+def build_module(card: AnyCard, state_dict: Mapping[str, Tensor], path: Path) -> nn.Module:
     """Build one network and fill it.
 
     Args:
@@ -154,13 +209,13 @@ def _few(keys: Sequence[str]) -> str:
     return shown if len(keys) <= 2 else f"{shown} and {len(keys) - 2} more"
 
 
-def save(folder: Path, card: Card, state_dicts: Sequence[Mapping[str, Tensor]]) -> Card:
+def save(folder: Path, card: _C, state_dicts: Sequence[Mapping[str, Tensor]]) -> _C:
     """Write a model folder.
 
     Args:
         folder: Where to; made if need be. Files of a model that are there are replaced.
         card: The card; its digest is set here.
-        state_dicts: One a member, in the order of the card, in any place of memory.
+        state_dicts: One a network, in the order of the card, in any place of memory.
 
     Returns:
         The card as written, with its digest.
@@ -171,8 +226,8 @@ def save(folder: Path, card: Card, state_dicts: Sequence[Mapping[str, Tensor]]) 
     import safetensors.torch
 
     tensors = {
-        member.prefix + key: value.detach().cpu().contiguous().clone()  # cloned: safetensors refuses shared memory
-        for member, state_dict in zip(card.members, state_dicts, strict=True)
+        prefix + key: value.detach().cpu().contiguous().clone()  # cloned: safetensors refuses shared memory
+        for prefix, state_dict in zip(card.prefixes, state_dicts, strict=True)
         for key, value in state_dict.items()
     }
     weights = safetensors.torch.save(tensors)

@@ -1,0 +1,163 @@
+"""What a fusion network feeds on and what it predicts: ``model.json`` of a model folder with the task ``fuse``."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+from sitsinfer.errors import WeightsError
+from sitsinfer.weights import fields
+from sitsinfer.weights.fields import Kind
+
+FIRST_OF_YEAR = "first-of-year"
+
+SENSORS = ("hr", "lr", "pan")
+"""The fine sensor, the coarse one, and the coarse one's panchromatic band."""
+
+
+@dataclass(frozen=True)
+class SensorCard:
+    """What a network takes of one sensor, and what it predicts of it.
+
+    Values are reflectance; the temperature of the band ``LST`` is in kelvin / 1000.
+
+    Attributes:
+        sensor: Its name, such as ``sentinel-2``.
+        bands: Names of the bands, in order.
+        mean: Mean of each band, (C,), or nothing if the network takes values as they are.
+        std: Standard deviation of each band, (C,), or nothing.
+        mtf: Modulation transfer function of each band at the Nyquist frequency of ``resolution``, (C,); 1 for a
+            response that does not blur. Nothing if it was not published.
+        resolution: Metres between the samples of each band as the sensor measures it, (C,), or nothing.
+    """
+
+    sensor: str
+    bands: tuple[str, ...]
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    mtf: tuple[float, ...] = ()
+    resolution: tuple[float, ...] = ()
+
+    def problems(self) -> list[str]:
+        """What is wrong between fields, worded to follow the name of the file."""
+        problems = []
+        if self.mean or self.std:
+            problems.append(fields.statistics_problem(len(self.bands), self.mean, self.std))
+        if len(self.mtf) != len(self.resolution) or len(self.mtf) not in (0, len(self.bands)):
+            problems.append(
+                f"has {len(self.bands)} bands but {len(self.mtf)} values of mtf and {len(self.resolution)} of "
+                f"resolution. Give one of each a band, or none."
+            )
+        if any(metres <= 0 for metres in self.resolution):
+            problems.append("has a resolution of 0 m or less. Give metres between samples.")
+        return [problem for problem in problems if problem]
+
+
+@dataclass(frozen=True)
+class FusionCard:
+    """Everything about a fusion network but its weights.
+
+    Attributes:
+        name: Short name, as users type it.
+        title: One line for people.
+        description: What it is for, what it was trained on, its scores and its limits.
+        architecture: A name that :func:`sitsinfer.models.build` knows.
+        hyperparameters: What the network is built with, in full.
+        task: What its output means.
+        reference: Day 0 of the days that the network takes: January 1st of each year, or a date.
+        days: It was trained on days from 0 to before this one.
+        ratio: Pixels of ``hr`` along the side of one of ``lr``.
+        sensors: What it takes of each sensor, by one of :data:`SENSORS`; one that it does not know is missing.
+        licence: SPDX name of the licence of the weights, or words.
+        citation: What to cite.
+        source: Where the weights come from.
+        digest: SHA-256 of ``model.safetensors``, in hexadecimal.
+    """
+
+    name: str
+    title: str
+    description: str
+    architecture: str
+    hyperparameters: dict[str, Any]
+    task: Literal["fuse"]
+    reference: datetime.date | Literal["first-of-year"]
+    days: int
+    ratio: int
+    sensors: dict[str, SensorCard]
+    licence: str
+    citation: str
+    source: str
+    digest: str
+
+    def __post_init__(self) -> None:
+        """Check that the parts fit each other.
+
+        Raises:
+            WeightsError: If they do not.
+        """
+        for key, sensor in self.sensors.items():
+            for problem in sensor.problems():
+                raise WeightsError(f"Sensor '{key}' in model.json of '{self.name}' {problem}")
+
+    @property
+    def prefixes(self) -> tuple[str, ...]:
+        """What the keys of each network in the weights start with: there is one."""
+        return ("",)
+
+    def to_json(self) -> str:
+        """The text of ``model.json``."""
+        return fields.write(self)
+
+    @classmethod
+    def from_json(cls, text: str, path: object = "model.json") -> Self:
+        """Read ``model.json``.
+
+        Args:
+            text: Its text.
+            path: What an error calls it.
+
+        Raises:
+            WeightsError: If it is not JSON, of another format, or has fields that are missing, unknown or wrong.
+        """
+        return cls(**fields.read(fields.parse(text, path), _KINDS, path))
+
+
+def _reference(value: Any) -> datetime.date | str:
+    return FIRST_OF_YEAR if value == FIRST_OF_YEAR else fields.date(value)
+
+
+def _sensors(value: Any) -> dict[str, SensorCard]:
+    if not fields.options(value) or not set(value) <= set(SENSORS):
+        raise ValueError
+    return {key: _sensor(value[key]) for key in SENSORS if key in value}
+
+
+def _sensor(value: Any) -> SensorCard:
+    sensor, bands, *statistics = (field.name for field in dataclasses.fields(SensorCard))
+    if set(fields.options(value)) != {sensor, bands, *statistics}:
+        raise ValueError
+    return SensorCard(
+        fields.name(value[sensor]), fields.names(value[bands]), *(fields.numbers(value[key]) for key in statistics)
+    )
+
+
+_KINDS: dict[str, Kind] = {
+    "name": fields.NAME,
+    "title": fields.TEXT,
+    "description": fields.TEXT,
+    "architecture": fields.NAME,
+    "hyperparameters": fields.HYPERPARAMETERS,
+    "task": fields.one_of("fuse"),
+    "reference": Kind(_reference, "'first-of-year' or a date such as 2022-01-01"),
+    "days": fields.POSITIVE,
+    "ratio": fields.POSITIVE,
+    "sensors": Kind(
+        _sensors, "an object of hr, lr or pan, each with sensor, bands, mean, std, mtf and resolution (may be empty)"
+    ),
+    "licence": fields.TEXT,
+    "citation": fields.TEXT,
+    "source": fields.TEXT,
+    "digest": fields.SHA256,
+}
