@@ -40,6 +40,8 @@ ARCHITECTURES: dict[str, Architecture] = {
     "fpn": Architecture("sitsinfer.models.fpn:FPNConvLSTM", frozenset({"input_shape"})),
     "convlstm": Architecture("sitsinfer.models.convlstm:ConvLSTMSegmenter", frozenset({"input_size"})),
     "convgru": Architecture("sitsinfer.models.convgru:ConvGRUSegmenter", frozenset({"input_size"})),
+    "dstfn": Architecture("sitsinfer.models.dstfn:DSTFN"),
+    "dsen2": Architecture("sitsinfer.models.dsen2:DSen2"),
     "recunet": Architecture("sitsinfer.models.recunet:RecUNet", frozenset({"encoder", "input_size"})),
 }
 
