@@ -113,7 +113,7 @@ class Psf:
     @cached_property
     def _profiles(self) -> tuple[NDArray[np.float64], ...]:
         """Row and column that a kernel is the outer product of, a band, (2 reach + 1,)."""
-        distance = np.arange(-self.reach, self.reach + 1) * self.pixel_size
+        distance = np.arange(-self.reach, self.reach + 1, dtype=np.float64) * self.pixel_size
         return tuple(_gaussian(distance, optics.sigma) for optics in self.optics)
 
     def blur(self, values: NDArray[np.float32]) -> NDArray[np.float32]:

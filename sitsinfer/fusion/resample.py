@@ -68,6 +68,17 @@ def nearest(values: NDArray[_Scalar], factor: Fraction | int) -> NDArray[_Scalar
     return values
 
 
+def middle(values: NDArray[_Scalar], shape: tuple[int, int]) -> NDArray[_Scalar]:
+    """Cut off as many pixels on each side as are too many.
+
+    Args:
+        values: (..., H, W).
+        shape: What is to be left of H and W.
+    """
+    row, col = ((n - m) // 2 for n, m in zip(values.shape[-2:], shape, strict=True))
+    return values[..., row : row + shape[0], col : col + shape[1]]
+
+
 def _resample(values: NDArray[np.float32], factor: Fraction, weigh: _Weights) -> NDArray[np.float32]:
     return _along(_along(values, -2, factor, weigh), -1, factor, weigh)
 

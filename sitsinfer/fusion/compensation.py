@@ -1,0 +1,56 @@
+"""Residual compensation: a prediction at 10 m that, seen as Landsat sees, agrees with what Landsat saw that day."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sitsinfer.fusion.psf import OPTICS, Psf
+from sitsinfer.fusion.resample import bicubic, nearest
+from sitsinfer.fusion.types import MISSING, RATIO
+
+MARGIN = Psf.of("lr", tuple(OPTICS["lr"])).reach
+"""Fine pixels around a core that its compensation depends on: whole coarse pixels, more than bicubic sees of them."""
+
+
+def residual(
+    prediction: NDArray[np.float32], observed: NDArray[np.float32], bands: tuple[str, ...]
+) -> NDArray[np.float32]:
+    """What a prediction lacks of an observation of the same day.
+
+    Args:
+        prediction: Of coarse bands on the fine grid, (C, H, W).
+        observed: The coarse sensor's own pixels on the same ground, (C, H / 3, W / 3).
+        bands: Names of the bands, (C,).
+
+    Returns:
+        The observation, resampled bicubically, less the prediction blurred as the coarse sensor would, (C, H, W).
+        Borders are repeated, and mirrored: right at the border of the image, and :data:`MARGIN` pixels within
+        any other. NaN where a coarse pixel that bicubic looks at is :data:`MISSING`.
+    """
+    known = np.where(observed == MISSING, np.float32(np.nan), observed)
+    return bicubic(known, RATIO) - Psf.of("lr", bands).blur(prediction)
+
+
+def compensate(
+    prediction: NDArray[np.float32],
+    observed: NDArray[np.float32],
+    clear: NDArray[np.bool_],
+    bands: tuple[str, ...],
+) -> NDArray[np.float32]:
+    """Add what a prediction lacks of an observation of the same day, where that is clear.
+
+    Arguments as in :func:`residual`, and the border to cut off.
+
+    Args:
+        prediction: (C, H, W).
+        observed: (C, H / 3, W / 3).
+        clear: Where the observation may be trusted, (H / 3, W / 3).
+        bands: (C,).
+
+    Returns:
+        (C, H, W); the prediction as it was where the observation is not clear, or what is next to it is missing.
+    """
+    lacking = residual(prediction, observed, bands)
+    usable = nearest(clear, RATIO) & ~np.isnan(lacking)
+    return np.where(usable, prediction + lacking, prediction)

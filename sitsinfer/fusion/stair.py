@@ -1,0 +1,174 @@
+"""STAIR: the coarse sensor's picture of a day, corrected by how far the fine one differed on days that both saw.
+
+After Luo, Guan and Peng, "STAIR: a generic and fully-automated method to fuse multiple sources of optical satellite
+data to generate a high-resolution, daily and cloud-/gap-free surface reflectance product", Remote Sensing of
+Environment 214, 2018.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sitsinfer.fusion.gapfill import BYTES_PER_PIXEL, Bracket, interpolate
+from sitsinfer.fusion.resample import BICUBIC_REACH, bicubic, middle
+from sitsinfer.fusion.spectral import paired_bands
+from sitsinfer.fusion.types import MISSING, RATIO, Image, Observations, Plane, Reads
+from sitsinfer.grid import Window
+
+_LARGEST_CORE = 330
+
+
+@dataclass(frozen=True)
+class Stair:
+    """Interpolate in time what the fine sensor sees other than the coarse one, and add it to the coarse one.
+
+    Attributes:
+        hr: Bands of the fine sensor.
+        lr: The coarse sensor's bands of the same colours, in the same order.
+    """
+
+    hr: tuple[str, ...]
+    lr: tuple[str, ...]
+
+    name = "stair"
+    strategy = "ALL2CONJHR"
+    largest_core = _LARGEST_CORE
+
+    @classmethod
+    def of(cls, available: Mapping[str, Collection[str]]) -> Self:
+        """Predict the bands that both sensors have.
+
+        Args:
+            available: Bands by sensor.
+
+        Raises:
+            SeriesError: If there is none.
+        """
+        return cls(*paired_bands(available))
+
+    @property
+    def reads(self) -> Mapping[str, Reads]:
+        """Pairs of bands; of the coarse sensor as far around as bicubic sees."""
+        return {"hr": Reads(self.hr, 0, "repeat"), "lr": Reads(self.lr, BICUBIC_REACH, "repeat")}
+
+    @property
+    def writes(self) -> Mapping[str, tuple[str, ...]]:
+        """The fine sensor's bands."""
+        return {"hr": self.hr}
+
+    def fingerprint(self) -> object:
+        """Its bands."""
+        return asdict(self)
+
+    def working_bytes(self, core: int, dates: Mapping[str, int], queries: int) -> int:
+        """One day at a time, a few copies of it, and where the coarse sensor saw anything on each date."""
+        side = core + 2 * RATIO * BICUBIC_REACH
+        return (2 * BYTES_PER_PIXEL + 6 * 4 * len(self.hr) + dates.get("lr", 0)) * side**2
+
+    def prepared(self, image: Image) -> Self:
+        """Itself."""
+        return self
+
+    def predict(
+        self,
+        inputs: Mapping[str, Observations],
+        queries: Mapping[str, NDArray[np.int64]],
+        core: Window,
+        threads: int,
+    ) -> Iterator[Plane]:
+        """Predict days of the fine sensor; see the protocol and :func:`predict_day`."""
+        fine, coarse = inputs.get("hr"), inputs.get("lr")
+        if fine is None or coarse is None:
+            return
+        conjunctions = Conjunctions.of(fine, coarse)
+        for index, day in enumerate(queries.get("hr", ())):
+            values = predict_day(fine, coarse, conjunctions, int(day))
+            if values is not None:
+                yield Plane("hr", index, values)
+
+
+@dataclass(frozen=True)
+class Conjunctions:
+    """The days on which both sensors look.
+
+    Attributes:
+        days: Ascending, (N,).
+        dates: Index of each among the coarse sensor's dates, (N,).
+        seen: Whether the coarse sensor has data all around a fine pixel, be it cloudy, (N, H, W).
+    """
+
+    days: NDArray[np.int64]
+    dates: NDArray[np.intp]
+    seen: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, fine: Observations, coarse: Observations) -> Self:
+        """Find them; the coarse observations reach equally far beyond the fine ones on all sides."""
+        days, _, dates = np.intersect1d(fine.days, coarse.days, return_indices=True)
+        shape = fine.clear.shape[-2:]
+        seen = np.ones((len(days), *shape), np.bool_)
+        for target, date in zip(seen, dates, strict=True):
+            missing = (coarse.values[date] == MISSING).any(axis=0)
+            if missing.any():
+                stencil = np.where(missing, np.float32(np.nan), np.float32(0))
+                target[...] = ~np.isnan(middle(bicubic(stencil, RATIO), shape))
+        return cls(days, dates, seen)
+
+    def without(self, day: int) -> Conjunctions:
+        """All but one."""
+        kept = self.days != day
+        return self if kept.all() else Conjunctions(self.days[kept], self.dates[kept], self.seen[kept])
+
+
+def predict_day(
+    fine: Observations, coarse: Observations, conjunctions: Conjunctions, day: int
+) -> NDArray[np.float32] | None:
+    """Predict one day of the fine sensor.
+
+    As published: at each conjunction the fine series is filled linearly in time, and the coarse observation, resampled
+    bicubically, is taken away; the difference is interpolated linearly to the day, and added to the coarse observation
+    of it. The coarse sensor's masks are not looked at. An observation of the fine sensor on the day itself is left out.
+
+    Beyond what was published, for any other day: where the coarse sensor has no data that day, its series is
+    filled linearly in time, and then its masks count. A conjunction without coarse data counts where there are some.
+
+    Args:
+        fine: (T, C, H, W).
+        coarse: The same bands on coarse pixels, as many of them beyond the fine ones on all sides; T may be 0.
+        conjunctions: Of the two.
+        day: Any.
+
+    Returns:
+        (C, H, W), NaN where the fine sensor never saw anything clear on another day or the coarse one never saw
+        anything; ``None`` if there is no conjunction on another day.
+    """
+    others = conjunctions.without(day)
+    if not len(others.days):
+        return None
+    shape = fine.clear.shape[-2:]
+    around = Bracket.of(others.seen, others.days, day)
+    predicted = middle(bicubic(_coarse_on(coarse, day), RATIO), shape).copy()
+    for index in np.union1d(around.before, around.after):
+        weight = np.where(around.before == index, 1 - around.share, np.float32(0))
+        weight += np.where(around.after == index, around.share, np.float32(0))
+        seen_then = middle(bicubic(coarse.values[others.dates[index]], RATIO), shape)
+        difference = interpolate(fine.values, fine.clear, fine.days, int(others.days[index]), left_out=day) - seen_then
+        predicted += np.where(weight == 0, np.float32(0), weight * difference)
+    return predicted
+
+
+def _coarse_on(coarse: Observations, day: int) -> NDArray[np.float32]:
+    """What the coarse sensor saw on a day, clouds and all; filled in time where it has no data."""
+    date = np.flatnonzero(coarse.days == day)
+    if not len(date):
+        return interpolate(coarse.values, coarse.clear, coarse.days, day)
+    observed: NDArray[np.float32] = coarse.values[date[0]]
+    missing = (observed == MISSING).any(axis=0)
+    if missing.any():
+        return np.where(missing, interpolate(coarse.values, coarse.clear, coarse.days, day), observed)
+    return observed
