@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -27,10 +27,12 @@ class Architecture:
         target: ``module:Class``, imported when the model is built.
         ignored: Published options that do not make the network: what a call returns (here methods choose that), and
             sizes of patches that no weight depends on.
+        options: ``module:Class`` of the dataclass that holds the options, where the class takes them as one.
     """
 
     target: str
     ignored: frozenset[str] = frozenset()
+    options: str | None = None
 
 
 ARCHITECTURES: dict[str, Architecture] = {
@@ -43,6 +45,7 @@ ARCHITECTURES: dict[str, Architecture] = {
     "dstfn": Architecture("sitsinfer.models.dstfn:DSTFN"),
     "dsen2": Architecture("sitsinfer.models.dsen2:DSen2"),
     "recunet": Architecture("sitsinfer.models.recunet:RecUNet", frozenset({"encoder", "input_size"})),
+    "tamrf": Architecture("sitsinfer.models.tamrf:TAMRF", options="sitsinfer.models.tamrf:Hyperparameters"),
 }
 
 
@@ -51,7 +54,7 @@ def build(architecture: str, hyperparameters: Mapping[str, Any]) -> nn.Module:
 
     Args:
         architecture: A key of :data:`ARCHITECTURES`.
-        hyperparameters: Arguments of the model's constructor, by their published names.
+        hyperparameters: Arguments of the model's constructor, by their published names where they have one.
 
     Returns:
         The model, in training mode, on the CPU.
@@ -63,23 +66,25 @@ def build(architecture: str, hyperparameters: Mapping[str, Any]) -> nn.Module:
     if entry is None:
         raise ModelError(f"Unknown architecture '{architecture}'. Choose one of {', '.join(sorted(ARCHITECTURES))}.")
     options = {name: value for name, value in hyperparameters.items() if name not in entry.ignored}
-    constructor = _load(entry.target)
+    constructor = _load(entry.options or entry.target)
     _check_names(architecture, constructor, options)
     try:
-        return constructor(**options)
+        built = constructor(**options)
+        module: nn.Module = built if entry.options is None else _load(entry.target)(built)
+        return module
     except ModelError:
         raise
     except (TypeError, ValueError) as error:
         raise ModelError(f"Architecture '{architecture}' cannot be built: {error}. Correct its options.") from error
 
 
-def _load(target: str) -> type[nn.Module]:
+def _load(target: str) -> Callable[..., Any]:
     module, _, name = target.partition(":")
-    loaded: type[nn.Module] = getattr(importlib.import_module(module), name)
+    loaded: Callable[..., Any] = getattr(importlib.import_module(module), name)
     return loaded
 
 
-def _check_names(architecture: str, constructor: type[nn.Module], options: Mapping[str, Any]) -> None:
+def _check_names(architecture: str, constructor: Callable[..., Any], options: Mapping[str, Any]) -> None:
     parameters = inspect.signature(constructor).parameters
     unknown = sorted(set(options) - set(parameters))
     if unknown:
