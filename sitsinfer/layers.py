@@ -60,6 +60,11 @@ class Layer:
         """The scale of each band, spelled out."""
         return self.scales or (1.0,) * len(self.bands)
 
+    @property
+    def band_units(self) -> tuple[str, ...]:
+        """The unit of each band, spelled out."""
+        return self.units or ("",) * len(self.bands)
+
     def on(self, date: datetime.date) -> Self:
         """The layer of one of its dates."""
         return replace(self, name=f"{self.name}_{date:%Y%m%d}", dates=())

@@ -1,18 +1,21 @@
 """What comes out: one file per kind of output.
 
 A writer takes a layer from any :class:`LayerSource` and publishes it whole under its final name, or not at all.
-``WRITERS`` says which writer serves which file ending; a new kind of output is one module and one entry.
+``WRITERS`` says which writer serves which file ending; a new kind of output is one module and one entry. Layers of
+several dates, a :class:`DatedSource` each, are published by :mod:`sitsinfer.products.dated`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import datetime
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from sitsinfer.errors import OutputError
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
     from sitsinfer.grid import Grid, Window
@@ -32,6 +35,24 @@ class LayerSource(Protocol):
 
     def read(self, window: Window) -> NDArray[Any]:
         """Read a window that lies within the grid, as (bands, height, width) in the layer's dtype."""
+
+
+class DatedSource(LayerSource, Protocol):
+    """A layer of several dates."""
+
+    def on(self, date: datetime.date, /) -> LayerSource:
+        """One of its dates, as a layer."""
+
+
+class ViewableSource(LayerSource, Protocol):
+    """A published layer, which can be looked at without reading all of it."""
+
+    def thumbnail(self, size: int, bands: Sequence[str]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        """Bands at a glance, at most ``size`` pixels a side.
+
+        Returns:
+            Stored values (bands, h, w), and where all these bands have one, (h, w).
+        """
 
 
 Writer = Callable[[LayerSource, Path, Mapping[str, str]], None]

@@ -1,12 +1,10 @@
 """Cloud-optimised GeoTIFF, written by GDAL's own driver.
 
-Everything that GeoTIFF has a place for is in the file: colour table, nodata, band names, scale, and the class names as
-band tags ``CLASS_<code>``. GDAL and QGIS look for category names in a sidecar alone, ``map.tif.aux.xml``, so a layer
-of classes gets one as well. The map says the same without it.
+Everything that GeoTIFF has a place for is in the file: colour table, nodata, band names, scales, units, and the class
+names as band tags ``CLASS_<code>``. GDAL and QGIS look for category names in a sidecar alone, ``map.tif.aux.xml``, so a
+layer of classes gets one as well. The map says the same without it.
 """
 
-import errno
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,7 +21,7 @@ from sitsinfer.grid import Grid
 from sitsinfer.layers import Layer
 from sitsinfer.products import LayerSource
 from sitsinfer.products.sidecar import write_sidecar
-from sitsinfer.products.whole import free_bytes, whole_file
+from sitsinfer.products.whole import check_room, whole_file
 from sitsinfer.products.windows import as_rasterio, windows
 
 BLOCK = 512
@@ -56,7 +54,7 @@ def write_cog(source: LayerSource, path: Path, tags: Mapping[str, str]) -> None:
     with rasterio.Env(**GDAL_OPTIONS), whole_file(path) as draft, _gdal_errors():
         pixels = draft.with_name("pixels.tif")
         _write_pixels(source, pixels, tags)
-        _check_room(draft, pixels.stat().st_size)
+        check_room(draft, pixels.stat().st_size)
         rasterio.shutil.copy(pixels, draft, driver="COG", **_cog_options(source))
         _check(source, draft)
         write_sidecar(path, source.layer)
@@ -79,7 +77,7 @@ def _write_pixels(source: LayerSource, path: Path, tags: Mapping[str, str]) -> N
         _describe(file, layer)
         for window in windows(source.grid):
             values = source.read(window)
-            _check_room(path, values.nbytes)
+            check_room(path, values.nbytes)
             file.write(values, window=as_rasterio(window))
 
 
@@ -111,6 +109,8 @@ def _describe(file: Any, layer: Layer) -> None:
     if layer.scales:
         file.scales = layer.scales
         file.offsets = [0.0] * len(layer.bands)
+    if layer.units:
+        file.units = layer.units
     if not layer.is_categorical:
         return
     for band in file.indexes:
@@ -192,13 +192,3 @@ def _read_through(path: Path, level: int) -> None:
 
 def _same(values: NDArray[Any], expected: NDArray[Any]) -> bool:
     return np.array_equal(values, expected, equal_nan=expected.dtype.kind == "f")
-
-
-def _check_room(path: Path, size: int) -> None:
-    """Notice a full disk before GDAL does, which would speak of TIFF directories.
-
-    Raises:
-        OSError: If fewer than ``size`` bytes are free.
-    """
-    if free_bytes(path) < size:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -48,8 +48,8 @@ def write_quicklook(path: Path, raster: Path, title: str = "", tags: Mapping[str
         OutputError: If the raster cannot be read or the picture not written.
     """
     with open_raster(raster) as source:
-        values, valid = source.thumbnail(PIXELS)
-        figure = _draw(source, values, valid, title)
+        values, valid = source.thumbnail(PIXELS, source.layer.bands[:1])
+        figure = _draw(source, values[0], valid, title)
     with whole_file(path) as draft:
         figure.savefig(draft, format="png", dpi=DPI, metadata={"Software": None, **(tags or {})})
 

@@ -1,7 +1,7 @@
 """A published raster, or anybody's, read again as a layer."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,13 +49,19 @@ class RasterLayer:
         with _named(self.path):
             return np.asarray(self.file.read_masks(1, window=as_rasterio(window))) > 0
 
-    def thumbnail(self, size: int) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-        """The first band at a glance, from its overviews, and where it has a value; at most ``size`` pixels a side."""
+    def thumbnail(self, size: int, bands: Sequence[str]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        """Bands at a glance, from the overviews, at most ``size`` pixels a side.
+
+        Returns:
+            Stored values (bands, h, w), and where all these bands have one, (h, w).
+        """
         height, width = self.grid.shape
         step = max(1.0, max(height, width) / size)
-        shape = max(1, round(height / step)), max(1, round(width / step))
+        shape = len(bands), max(1, round(height / step)), max(1, round(width / step))
+        indexes = [self.layer.bands.index(band) + 1 for band in bands]
         with _named(self.path):
-            return self.file.read(1, out_shape=shape), self.file.read_masks(1, out_shape=shape) > 0
+            values = self.file.read(indexes, out_shape=shape)
+            return values, (self.file.read_masks(indexes, out_shape=shape) > 0).all(axis=0)
 
 
 @contextmanager
@@ -107,7 +113,8 @@ def _layer(file: Any, path: Path) -> Layer:
     names = tuple(name or f"band {number}" for number, name in enumerate(file.descriptions, start=1))
     nodata = float("nan") if file.nodata is None else float(file.nodata)
     scales = tuple(map(float, file.scales)) if any(scale != 1 for scale in file.scales) else ()
-    return Layer(path.stem, file.dtypes[0], nodata, names, scales, classes=_classes(file))
+    units = tuple(unit or "" for unit in file.units) if any(file.units) else ()
+    return Layer(path.stem, file.dtypes[0], nodata, names, scales, units, classes=_classes(file))
 
 
 def _classes(file: Any) -> tuple[ClassInfo, ...]:

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Files and folders that appear whole or not at all."""
 
 import errno
 import os
@@ -26,15 +26,66 @@ def whole_file(path: Path) -> Iterator[Path]:
     Raises:
         OutputError: If the file cannot be written, as where the disk is full; nothing has changed then.
     """
+    with _room_for(path) as room:
+        draft = room / path.name
+        yield draft
+        _flush(draft)
+        draft.replace(path)
+
+
+@contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """Yield the temporary name of a folder, which takes the name ``path`` once it is whole; see :func:`whole_file`.
+
+    Args:
+        path: The final name. A folder that has it already is replaced: moved aside, and removed once the new one has
+            its name.
+
+    Raises:
+        OutputError: If the folder cannot be written; nothing has changed then.
+    """
+    with _room_for(path) as room:
+        draft, old = room / path.name, room / "old"
+        draft.mkdir()
+        yield draft
+        for part in draft.rglob("*"):
+            if part.is_file():
+                _flush(part)
+        if path.is_dir():
+            path.rename(old)
+        try:
+            draft.rename(path)
+        except OSError:
+            if old.exists():
+                old.rename(path)
+            raise
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder, if there is none.
+
+    Raises:
+        OutputError: If that cannot be.
+    """
+    try:
+        path.mkdir(exist_ok=True)
+    except OSError as error:
+        raise _unwritable(path, error, full=error.errno in (errno.ENOSPC, errno.EDQUOT)) from error
+
+
+@contextmanager
+def _room_for(path: Path) -> Iterator[Path]:
+    """A hidden folder beside an output to prepare it in, and one line where that fails.
+
+    Raises:
+        OutputError: For any :class:`OSError` within.
+    """
     room = path.with_name(f".{path.name}.writing")
     full = False
     try:
         with _cleared(room):
-            draft = room / path.name
             try:
-                yield draft
-                _flush(draft)
-                draft.replace(path)
+                yield room
             except OSError as error:
                 full = error.errno in (errno.ENOSPC, errno.EDQUOT) or free_bytes(path) < NEXT_TO_NOTHING
                 raise
@@ -78,3 +129,13 @@ def _unwritable(path: Path, error: OSError, full: bool) -> OutputError:
 def free_bytes(path: Path) -> int:
     """Bytes that may still be written to the folder of a file."""
     return shutil.disk_usage(path.absolute().parent).free
+
+
+def check_room(path: Path, size: int) -> None:
+    """Notice a full disk before a library does, which would speak of its own inside.
+
+    Raises:
+        OSError: If fewer than ``size`` bytes are free.
+    """
+    if free_bytes(path) < size:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

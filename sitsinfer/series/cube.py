@@ -177,8 +177,9 @@ def _part(key: tuple[Any, ...], members: Sequence[tuple[str, int, str]]) -> _Par
 
 
 def _band_variables(dataset: "xr.Dataset", axes: _Axes) -> Iterator["xr.DataArray"]:
+    """Variables over y and x; one that holds several bands comes first, for its scale is the reflectance's."""
     known = {axes.y, axes.x, axes.time, axes.band}
-    for variable in dataset.data_vars.values():
+    for variable in sorted(dataset.data_vars.values(), key=lambda variable: axes.band not in variable.dims):
         if {axes.y, axes.x} <= set(variable.dims) <= known and variable.dtype.kind in "iuf":
             yield variable
 

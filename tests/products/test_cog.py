@@ -156,7 +156,7 @@ def test_full_disk_is_one_line_and_leaves_nothing(tiny_disk, class_source, width
 
 @pytest.mark.parametrize("width", [100, 200, 300, 460, 520, 580, 640, 700, 800])
 def test_full_disk_that_gdal_meets_is_reported_too(tiny_disk, class_source, monkeypatch, width):
-    monkeypatch.setattr(cog, "_check_room", lambda path, size: None)
+    monkeypatch.setattr(cog, "check_room", lambda path, size: None)
     source = class_source(300, width)
     source.values = np.random.default_rng(0).integers(0, 255, source.values.shape, np.uint8)
     if width < 400:  # the plain file and the published one fit together

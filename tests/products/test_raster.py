@@ -47,8 +47,9 @@ def test_shifted_grid_moves_no_pixel_and_is_invalid_beyond_the_file(tmp_path, no
 def test_thumbnail_keeps_proportions(class_source, tmp_path):
     write_cog(class_source(700, 1301), tmp_path / "classes.tif", {})
     with open_raster(tmp_path / "classes.tif") as raster:
-        values, valid = raster.thumbnail(130)
-    assert values.shape == valid.shape == (70, 130)
+        values, valid = raster.thumbnail(130, ["class"])
+    assert values.shape == (1, 70, 130)
+    assert valid.shape == (70, 130)
     assert set(np.unique(values)) == {0, 1, 4, 255}
     assert not valid[:20, :30].any()
 

@@ -1,0 +1,168 @@
+"""Layers of several dates: a folder with a GeoTIFF a date, a NetCDF file or a Zarr cube, by the name of the output.
+
+Everything that depends on the kind is in this module: which files come out, how they are written, what they say of
+their making, and how they are opened again.
+"""
+
+import datetime
+import logging
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from sitsinfer.errors import OutputError
+from sitsinfer.layers import Layer
+from sitsinfer.products import DatedSource, ViewableSource
+from sitsinfer.products.cog import write_cog
+from sitsinfer.products.cube import FORMATS, is_cube, open_cube, read_cube_tags, write_cube
+from sitsinfer.products.raster import open_raster
+from sitsinfer.products.raster import read_tags as read_raster_tags
+from sitsinfer.products.whole import make_folder
+
+log = logging.getLogger(__name__)
+
+DATE_TAG, SENSOR_TAG = "ACQUISITION_DATE", "SENSOR"
+"""Tags by which a published date is read again as an acquisition of a series."""
+
+SENSORS: Mapping[str, str] = {"sentinel2": "sentinel-2", "landsat": "landsat-8"}
+"""The sensor of a layer, as series know it."""
+
+_DATED_NAME = re.compile(r".+_(\d{8})_([^_]+)")
+
+
+def outputs_of(out: Path, prefix: str, layers: Sequence[Layer]) -> tuple[Path, ...]:
+    """The files that come out: the cube itself, or ``<prefix>_<YYYYMMDD>_<layer>.tif`` in a folder, layer by layer.
+
+    Raises:
+        OutputError: If the name of the output is neither that of a cube nor of a folder.
+    """
+    if is_cube(out):
+        return (out,)
+    _check_folder(out)
+    return tuple(out / f"{prefix}_{date:%Y%m%d}_{layer.name}.tif" for layer in layers for date in layer.dates)
+
+
+def item_of(out: Path, prefix: str) -> Path:
+    """Where the STAC item of an output lies: beside a cube, in a folder."""
+    return out.with_suffix(".json") if is_cube(out) else out / f"{prefix}.json"
+
+
+def _check_folder(out: Path) -> None:
+    if out.is_dir():
+        return
+    if out.exists():
+        raise OutputError(f"{out} is a file. Choose a folder for one GeoTIFF a date, or a name ending in {_endings()}.")
+    if out.suffix:
+        raise OutputError(
+            f"{out} ends in '{out.suffix}', which names no product of several dates. Choose a folder, without an "
+            f"ending, for one GeoTIFF a date, or a name ending in {_endings()}."
+        )
+
+
+def _endings() -> str:
+    return " or ".join(FORMATS)
+
+
+def write(out: Path, prefix: str, sources: Sequence[DatedSource], tags: Mapping[str, str]) -> None:
+    """Publish layers of several dates; each file is whole or not there.
+
+    Files in a folder that this run does not write stay as they are. Those that look like dates of an earlier run are
+    told of.
+
+    Args:
+        out: A cube to write or to replace, or a folder, which is made if need be.
+        prefix: What the names of files in a folder begin with.
+        sources: The layers, each with its dates.
+        tags: What to note in each file about its making.
+
+    Raises:
+        OutputError: If one cannot be written whole; in a folder, others may have been.
+    """
+    if is_cube(out):
+        write_cube(sources, out, tags, SENSORS)
+        return
+    layers = [source.layer for source in sources]
+    files = iter(outputs_of(out, prefix, layers))
+    make_folder(out)
+    for source in sources:
+        sensor = {SENSOR_TAG: SENSORS[source.layer.name]} if source.layer.name in SENSORS else {}
+        for date in source.layer.dates:
+            write_cog(source.on(date), next(files), {**tags, **sensor, DATE_TAG: str(date)})
+    _tell_leftovers(out, prefix, layers)
+
+
+def _tell_leftovers(out: Path, prefix: str, layers: Sequence[Layer]) -> None:
+    """Warn of files that a run of this name left on dates that are no longer asked for."""
+    written = set(outputs_of(out, prefix, layers))
+    found = sorted(path for path in out.glob(f"{prefix}_*.tif") if _DATED_NAME.fullmatch(path.stem))
+    left = [path.name for path in found if path not in written]
+    if left:
+        more = f" and {len(left) - 3} more" if len(left) > 3 else ""
+        log.warning(
+            "%s holds files of another run: %s%s. Remove them if they are no longer wanted.",
+            out,
+            ", ".join(left[:3]),
+            more,
+            extra={"event": "leftovers", "files": left},
+        )
+
+
+def read_tags(path: Path) -> dict[str, str]:
+    """Read the tags of a published file or cube; none if there is no such file, or it is something else."""
+    return read_cube_tags(path) if is_cube(path) else read_raster_tags(path)
+
+
+@dataclass(frozen=True)
+class Published:
+    """One date of one layer, as it was published.
+
+    Attributes:
+        name: The layer, ``sentinel2`` or ``landsat``.
+        date: The date.
+        path: The file or cube that holds it.
+    """
+
+    name: str
+    date: datetime.date
+    path: Path
+
+    @contextmanager
+    def open(self) -> Iterator[ViewableSource]:
+        """Open it for as long as the context lasts, to be read by windows.
+
+        Raises:
+            OutputError: If it cannot be read.
+        """
+        if not is_cube(self.path):
+            with open_raster(self.path) as raster:
+                yield raster
+            return
+        with open_cube(self.path) as layers:
+            yield next(layer for layer in layers if layer.layer.name == self.name).on(self.date)
+
+
+def read_back(files: Sequence[Path]) -> tuple[Published, ...]:
+    """Find what files hold that :func:`write` wrote, in their order; pixels are read when asked for.
+
+    Args:
+        files: What :func:`outputs_of` names.
+
+    Raises:
+        OutputError: If a cube cannot be read, or a file is not named as ours are.
+    """
+    return tuple(entry for path in files for entry in _entries(path))
+
+
+def _entries(path: Path) -> Iterator[Published]:
+    if is_cube(path):
+        with open_cube(path) as layers:
+            yield from [Published(one.layer.name, date, path) for one in layers for date in one.layer.dates]
+        return
+    match = _DATED_NAME.fullmatch(path.stem)
+    if match is None:
+        raise OutputError(
+            f"{path} does not say its date and sensor. Expected a name such as L3A_20220115_sentinel2.tif."
+        )
+    yield Published(match[2], datetime.datetime.strptime(match[1], "%Y%m%d").date(), path)
