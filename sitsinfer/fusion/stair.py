@@ -158,7 +158,7 @@ def predict_day(
         weight += np.where(around.after == index, around.share, np.float32(0))
         seen_then = middle(bicubic(coarse.values[others.dates[index]], RATIO), shape)
         difference = interpolate(fine.values, fine.clear, fine.days, int(others.days[index]), left_out=day) - seen_then
-        predicted += np.where(weight == 0, np.float32(0), weight * difference)
+        predicted += weight * difference
     return predicted
 
 
