@@ -2,9 +2,15 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from sitsinfer.weights import Card, FusionCard
+
+OutFolder = Annotated[Path, typer.Option(help="Model folder to write.", show_default=False)]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a model that is there.")]
 
 app = typer.Typer(no_args_is_help=True, help="List, show and import models.")
 import_app = typer.Typer(no_args_is_help=True, help="Turn a published checkpoint into a model folder.")
@@ -24,7 +30,7 @@ def list_models() -> None:
     from sitsinfer import weights
 
     for name in weights.list_models():
-        card, _ = weights.load_card(name)
+        card, _ = weights.load_any_card(name)
         typer.echo(f"{name}  {card.title}")
 
 
@@ -36,22 +42,16 @@ def show(
     """Show what a model feeds on and what it tells."""
     from sitsinfer import weights
 
-    card, folder = weights.load_card(model)
+    card, folder = weights.load_any_card(model)
     if json:
         typer.echo(card.to_json(), nl=False)
         return
-    when = "days of the year" if card.positions == "day-of-year" else f"days since {card.reference_date}"
     lines = {
         "model": f"{card.name} ({card.architecture})",
         "folder": str(folder),
         "title": card.title,
         "about": card.description,
-        "sensor": card.sensor,
-        "bands": " ".join(card.bands),
-        "dates": when,
-        "patch": f"{card.patch} pixels, margin {card.margin}, blend {card.blend}, fill {card.fill}",
-        "members": str(len(card.members)),
-        "classes": ", ".join(f"{entry.code} {entry.name}" for entry in card.predicted),
+        **(_of_fusion(card) if isinstance(card, weights.FusionCard) else _of_segmentation(card)),
         "licence": card.licence,
         "cite": card.citation,
         "source": card.source,
@@ -62,25 +62,102 @@ def show(
             typer.echo(f"{name:<8} {value}")
 
 
+def _of_segmentation(card: "Card") -> dict[str, str]:
+    return {
+        "sensor": card.sensor,
+        "bands": " ".join(card.bands),
+        "dates": "days of the year" if card.positions == "day-of-year" else f"days since {card.reference_date}",
+        "patch": f"{card.patch} pixels, margin {card.margin}, blend {card.blend}, fill {card.fill}",
+        "members": str(len(card.members)),
+        "classes": ", ".join(f"{entry.code} {entry.name}" for entry in card.predicted),
+    }
+
+
+def _of_fusion(card: "FusionCard") -> dict[str, str]:
+    origin = "January 1st" if card.reference == "first-of-year" else str(card.reference)
+    return {
+        **{key: f"{sensor.sensor}: {' '.join(sensor.bands)}" for key, sensor in card.sensors.items()},
+        "dates": f"days since {origin}, 0 to {card.days - 1}",
+    }
+
+
 @import_app.command("utae")
 def import_utae(
     folder: Annotated[Path, typer.Argument(help="The release: conf.json and Fold_1 to Fold_5.", show_default=False)],
     norm: Annotated[Path, typer.Option(help="NORM_S2_patch.json of PASTIS.", show_default=False)],
-    out: Annotated[Path, typer.Option(help="Model folder to write.", show_default=False)],
+    out: OutFolder,
     fold: Annotated[str, typer.Option(help="1 to 5, or all: their scores are averaged.", metavar="1-5|all")] = "all",
     norm_folds: Annotated[
         NormFolds, typer.Option(help="Normalise by the folds trained on, or by the one tested on as published.")
     ] = NormFolds.TRAIN,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a model that is there.")] = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Import U-TAE, or a competitor in its paper, as released with PASTIS."""
     from sitsinfer import weights
-    from sitsinfer.errors import OutputError
 
     if fold != "all" and not fold.isdecimal():
         raise typer.BadParameter(f"'{fold}' is no fold. Expected 1 to 5, or all.", param_hint="--fold")
-    if out.exists() and not overwrite:
-        raise OutputError(f"{out} already exists. Set overwrite to replace it.")
+    _check_free(out, overwrite)
     folds = [] if fold == "all" else [int(fold)]
     card = weights.import_utae(folder, folds, norm, out, norm_folds=norm_folds.value)
     typer.echo(f"{out}  {card.title}")
+
+
+@import_app.command("tamrf")
+def import_tamrf(
+    checkpoint: Annotated[Path, typer.Argument(help="The published checkpoint, .ckpt.", show_default=False)],
+    out: OutFolder,
+    config: Annotated[
+        Path | None, typer.Option(help="The published folder hydra_config, or the one around it.", show_default=False)
+    ] = None,
+    assume_release: Annotated[
+        bool,
+        typer.Option(
+            "--assume-release", help="Without --config: 4 heads, days as in the release, means of the checkpoint."
+        ),
+    ] = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Import TAMRF, which fuses Landsat and Sentinel-2."""
+    from sitsinfer import weights
+
+    if (config is None) != assume_release:
+        raise typer.BadParameter(
+            "Give --config with the published configuration or, if there is none, --assume-release.",
+            param_hint="--config",
+        )
+    _check_free(out, overwrite)
+    typer.echo(f"{out}  {weights.import_tamrf(checkpoint, config, out).title}")
+
+
+@import_app.command("dstfn")
+def import_dstfn(
+    file: Annotated[Path, typer.Argument(help="Its state dict: .safetensors or .pth.", show_default=False)],
+    out: OutFolder,
+    overwrite: Overwrite = False,
+) -> None:
+    """Import DSTFN, which predicts Sentinel-2 from Landsat."""
+    from sitsinfer import weights
+
+    _check_free(out, overwrite)
+    typer.echo(f"{out}  {weights.import_dstfn(file, out).title}")
+
+
+@import_app.command("dsen2")
+def import_dsen2(
+    file: Annotated[Path, typer.Argument(help="The published TorchScript file, L2A20M.pt.", show_default=False)],
+    out: OutFolder,
+    overwrite: Overwrite = False,
+) -> None:
+    """Import DSen2, which sharpens the 20 m bands of Sentinel-2."""
+    from sitsinfer import weights
+
+    _check_free(out, overwrite)
+    typer.echo(f"{out}  {weights.import_dsen2(file, out).title}")
+
+
+def _check_free(out: Path, overwrite: bool) -> None:
+    from sitsinfer.errors import OutputError
+
+    if out.exists() and not overwrite:
+        raise OutputError(f"{out} already exists. Set overwrite to replace it.")

@@ -3,6 +3,7 @@
 Importing this package does not import torch.
 """
 
+from sitsinfer.weights.baselines import import_dsen2, import_dstfn
 from sitsinfer.weights.card import Card, Fill, Member
 from sitsinfer.weights.folder import (
     DEFAULT_MODEL,
@@ -16,6 +17,7 @@ from sitsinfer.weights.folder import (
 )
 from sitsinfer.weights.fusion_card import FIRST_OF_YEAR, SENSORS, FusionCard, SensorCard
 from sitsinfer.weights.release import import_utae
+from sitsinfer.weights.tamrf import import_tamrf
 
 __all__ = [
     "DEFAULT_MODEL",
@@ -27,6 +29,9 @@ __all__ = [
     "FusionCard",
     "Member",
     "SensorCard",
+    "import_dsen2",
+    "import_dstfn",
+    "import_tamrf",
     "import_utae",
     "list_models",
     "load_any_card",

@@ -190,7 +190,7 @@ def build_module(card: AnyCard, state_dict: Mapping[str, Tensor], path: Path) ->
 
     module = models.build(card.architecture, card.hyperparameters)
     own = module.state_dict()
-    name = f"{path} does not hold a network '{card.architecture}' of these hyper-parameters"
+    name = f"{path} holds weights of another configuration than this '{card.architecture}'"
     if missing := [key for key in own if key not in state_dict]:
         raise WeightsError(f"{name}: it lacks {_few(missing)}. Check architecture and hyper-parameters.")
     if unexpected := sorted(set(state_dict) - set(own)):

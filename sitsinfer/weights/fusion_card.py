@@ -11,10 +11,13 @@ from sitsinfer.errors import WeightsError
 from sitsinfer.weights import fields
 from sitsinfer.weights.fields import Kind
 
-FIRST_OF_YEAR = "first-of-year"
+FIRST_OF_YEAR: Literal["first-of-year"] = "first-of-year"
 
 SENSORS = ("hr", "lr", "pan")
 """The fine sensor, the coarse one, and the coarse one's panchromatic band."""
+
+_WIDTHS = {"hr": ("hr_bands", "s2_bands"), "lr": ("lr_bands", "landsat_bands"), "pan": ("pan_bands",)}
+"""Hyper-parameters that say how many bands of a sensor go in, by any architecture's name for it."""
 
 
 @dataclass(frozen=True)
@@ -98,8 +101,14 @@ class FusionCard:
             WeightsError: If they do not.
         """
         for key, sensor in self.sensors.items():
-            for problem in sensor.problems():
+            for problem in [*sensor.problems(), *self._width_problems(key, len(sensor.bands))]:
                 raise WeightsError(f"Sensor '{key}' in model.json of '{self.name}' {problem}")
+
+    def _width_problems(self, key: str, bands: int) -> list[str]:
+        found = next((self.hyperparameters[name] for name in _WIDTHS[key] if name in self.hyperparameters), bands)
+        return (
+            [] if found == bands else [f"lists {bands} bands but the weights have {found}. List those of the weights."]
+        )
 
     @property
     def prefixes(self) -> tuple[str, ...]:

@@ -8,18 +8,15 @@ from __future__ import annotations
 
 import datetime
 import json
-import pickle
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from sitsinfer.errors import WeightsError
 from sitsinfer.layers import ClassInfo
 from sitsinfer.weights.card import Card, Member
+from sitsinfer.weights.checkpoint import read_state_dict
 from sitsinfer.weights.folder import build_module, save
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 FOLDS = (1, 2, 3, 4, 5)
 BANDS = ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12")
@@ -138,7 +135,7 @@ def import_utae(
     state_dicts = []
     for fold in folds:
         path = folder / f"Fold_{fold}" / "model.pth.tar"
-        state_dict = _read_checkpoint(path)
+        state_dict = read_state_dict(path)
         build_module(card, state_dict, path)
         state_dicts.append(state_dict)
     return save(out, card, state_dicts)
@@ -243,25 +240,3 @@ def _reference_date(conf: Mapping[str, Any], path: Path) -> datetime.date:
         return datetime.date.fromisoformat(conf["ref_date"])
     except (KeyError, TypeError, ValueError) as error:
         raise WeightsError(f"{path} has no 'ref_date' such as 2018-09-01. Expected the file as published.") from error
-
-
-def _read_checkpoint(path: Path) -> dict[str, Tensor]:
-    """The weights in a serialised checkpoint, and nothing that would have to be run."""
-    import torch
-
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise WeightsError(f"{path} is missing. Choose folds that are there.") from None
-    except pickle.UnpicklingError as error:
-        raise WeightsError(
-            f"{path} holds more than tensors and is not loaded: what else is in it could run code. "
-            f"Expected a checkpoint of tensors and plain numbers."
-        ) from error
-    except (OSError, EOFError, RuntimeError, ValueError) as error:
-        reason = str(error).splitlines()[0] if str(error) else "it ends early"
-        raise WeightsError(f"Cannot read {path}: {reason}. Fetch it again.") from error
-    state_dict = content.get("state_dict") if isinstance(content, dict) else None
-    if not isinstance(state_dict, dict) or not all(isinstance(value, torch.Tensor) for value in state_dict.values()):
-        raise WeightsError(f"{path} has no tensors under the key 'state_dict'. Expected a published checkpoint.")
-    return dict(state_dict)

@@ -8,7 +8,7 @@ import torch
 
 from sitsinfer import models, weights
 from sitsinfer.layers import ClassInfo
-from sitsinfer.weights import Card, Member
+from sitsinfer.weights import Card, FusionCard, Member, SensorCard
 from tests.fakes import TINY_UTAE
 
 
@@ -50,8 +50,43 @@ def make_card() -> Callable[..., Card]:
 
 
 @pytest.fixture
+def make_fusion_card() -> Callable[..., FusionCard]:
+    def make(**changes: Any) -> FusionCard:
+        entries: dict[str, Any] = {
+            "name": "sharp",
+            "title": "A tiny DSen2",
+            "description": "For tests.",
+            "architecture": "dsen2",
+            "hyperparameters": {"blocks": 1, "features": 3},
+            "task": "fuse",
+            "reference": "first-of-year",
+            "days": 365,
+            "ratio": 3,
+            "sensors": {
+                "hr": SensorCard("sentinel-2", ("B04", "B8A"), (0.1, 0.3), (0.05, 0.1), (1.0, 0.3), (10.0, 20.0)),
+                "lr": SensorCard("landsat", ("B04", "B05", "LST")),
+            },
+            "licence": "CC0-1.0",
+            "citation": "",
+            "source": "",
+            "digest": "0" * 64,
+        }
+        return FusionCard(**{**entries, **changes})
+
+    return make
+
+
+@pytest.fixture
 def model_folder(tmp_path: Path, make_card: Callable[..., Card]) -> Path:
     card = make_card()
     torch.manual_seed(0)
     weights.save(tmp_path / "tiny", card, [models.build("utae", card.hyperparameters).state_dict()])
     return tmp_path / "tiny"
+
+
+@pytest.fixture
+def fusion_folder(tmp_path: Path, make_fusion_card: Callable[..., FusionCard]) -> Path:
+    card = make_fusion_card()
+    torch.manual_seed(0)
+    weights.save(tmp_path / "sharp", card, [models.build("dsen2", card.hyperparameters).state_dict()])
+    return tmp_path / "sharp"

@@ -12,6 +12,7 @@ import torch
 from sitsinfer import models, weights
 from sitsinfer.errors import OutputError, WeightsError
 from sitsinfer.weights import Card, Member
+from sitsinfer.weights import folder as folders
 
 
 def edit(folder: Path, **changes: object) -> None:
@@ -117,3 +118,38 @@ def test_reading_a_card_imports_no_torch(model_folder: Path) -> None:
         [sys.executable, "-c", script, str(model_folder)], capture_output=True, text=True, check=True
     )
     assert found.stdout.strip() == "False"
+
+
+def test_a_fusion_model_gives_back_what_was_saved(fusion_folder: Path) -> None:
+    card, folder = weights.load_fusion_card(str(fusion_folder))
+    (module,) = weights.load_modules(card, folder)
+    torch.manual_seed(0)
+    expected = models.build("dsen2", card.hyperparameters).state_dict()
+    assert all(torch.equal(value, expected[key]) for key, value in module.state_dict().items())
+    assert weights.load_any_card(str(fusion_folder)) == (card, folder)
+
+
+def test_a_model_of_another_task_is_refused_with_its_command(model_folder: Path, fusion_folder: Path) -> None:
+    with pytest.raises(WeightsError, match="sharp is a model for fuse, not for segment. Use 'sitsinfer fuse'"):
+        weights.load_card(str(fusion_folder))
+    with pytest.raises(WeightsError, match="tiny is a model for segment, not for fuse. Use 'sitsinfer segment'"):
+        weights.load_fusion_card(str(model_folder))
+
+
+def test_an_unknown_task_is_refused(fusion_folder: Path) -> None:
+    for task in ("regress", None, ["fuse"]):
+        edit(fusion_folder, task=task)
+        with pytest.raises(WeightsError, match="'task' of .*model.json is .* Expected 'segment' or 'fuse'"):
+            weights.load_fusion_card(str(fusion_folder))
+
+
+def test_weights_are_hashed_once_while_they_stay_the_same(fusion_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hashed = []
+    digest = hashlib.file_digest
+    monkeypatch.setattr(folders.hashlib, "file_digest", lambda *args: hashed.append(args) or digest(*args))
+    card, folder = weights.load_fusion_card(str(fusion_folder))
+    weights.load_modules(card, folder)
+    assert len(hashed) == 1
+    (fusion_folder / "model.safetensors").write_bytes(b"something else")
+    with pytest.raises(WeightsError, match="has SHA-256"):
+        weights.load_modules(card, folder)
