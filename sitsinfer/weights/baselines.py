@@ -47,9 +47,9 @@ def import_dstfn(file: Path, out: Path) -> FusionCard:
             "attention_ratio": features // len(tensors["CSA1_net2.csa_cal.cal_fc1.0.weight"]),
         }
     except (KeyError, ValueError, IndexError, TypeError, ZeroDivisionError) as error:
+        reason = f"it has no {error}" if isinstance(error, KeyError) else "its tensors have other shapes"
         raise WeightsError(
-            f"{file} is not the state dict of DSTFN: it has no usable {error}. Save that of the network "
-            "that was published."
+            f"{file} is not the state dict of DSTFN: {reason}. Save that of the network that was published."
         ) from error
     card = _card(
         "dstfn",

@@ -7,6 +7,7 @@ TorchScript archives, which are zip files. Their ``data.pkl`` pickles the tree o
 
 from __future__ import annotations
 
+import io
 import pickle
 import zipfile
 from collections import OrderedDict
@@ -56,7 +57,7 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
         reason = str(error).splitlines()[0] if str(error) else "it ends early"
         raise WeightsError(f"Cannot read {path}: {reason}. Fetch it again.") from error
     tensors = content.get("state_dict", content) if isinstance(content, dict) else None
-    if not isinstance(tensors, dict) or not all(isinstance(value, torch.Tensor) for value in tensors.values()):
+    if not isinstance(tensors, dict) or {isinstance(value, torch.Tensor) for value in tensors.values()} != {True}:
         raise WeightsError(
             f"{path} has no tensors under the key 'state_dict', nor is it a state dict itself. Expected a published "
             f"checkpoint."
@@ -106,7 +107,7 @@ class _ScriptReader(pickle.Unpickler):
 
     def __init__(self, archive: zipfile.ZipFile, root: str) -> None:
         """Read the archive whose files stand below ``root``."""
-        super().__init__(archive.open(f"{root}data.pkl"))
+        super().__init__(io.BytesIO(archive.read(f"{root}data.pkl")))
         self._archive, self._root = archive, root
 
     def find_class(self, module: str, name: str) -> Callable[..., Any]:

@@ -102,7 +102,7 @@ def import_tamrf(checkpoint: Path, config: Path | None, out: Path) -> FusionCard
     entries = {name.replace(_COMPILED, ""): value for name, value in read_state_dict(checkpoint).items()}
     tensors = {name.removeprefix(_PREFIX): value for name, value in entries.items() if name.startswith(_PREFIX)}
     if not tensors:
-        raise WeightsError(f"{checkpoint} has no tensors named '{_PREFIX}...'. Expected a checkpoint of TAMRF.")
+        raise WeightsError(f"{checkpoint} has no tensors below '{_PREFIX}'. Expected a checkpoint of TAMRF.")
     if config is None:
         settings = _settings_of_release(entries, tensors, checkpoint)
     else:

@@ -9,6 +9,7 @@ from sitsinfer import models, weights
 from sitsinfer.cli.models import app
 from sitsinfer.errors import OutputError, WeightsError
 from tests.fakes import TINY_UTAE
+from tests.weights.published import TINY_TAMRF, tamrf_tensors, write_tamrf
 
 OPTIONS = TINY_UTAE | {"encoder_widths": [4, 4], "decoder_widths": [4, 4], "out_conv": [4, 20]}
 
@@ -60,3 +61,47 @@ def test_embedded_models_are_listed() -> None:
 def test_an_unknown_model_is_an_error() -> None:
     with pytest.raises(WeightsError, match="no model 'nowhere'"):
         CliRunner().invoke(app, ["show", "nowhere"], catch_exceptions=False)
+
+
+def test_an_imported_fusion_model_can_be_shown(tmp_path: Path) -> None:
+    checkpoint, hydra = write_tamrf(tmp_path)
+    paths = ["--config", str(hydra), "--out", str(tmp_path / "out")]
+    result = CliRunner().invoke(app, ["import", "tamrf", str(checkpoint), *paths], catch_exceptions=False)
+    assert result.exit_code == 0
+    assert "TAMRF s1t2" in result.stdout
+    shown = CliRunner().invoke(app, ["show", str(tmp_path / "out")], catch_exceptions=False).stdout
+    assert "lr       landsat: B01 B02 B03 B04 B05 B06 B07 LST" in shown
+    assert "days since January 1st, 0 to 364" in shown
+    printed = CliRunner().invoke(app, ["show", str(tmp_path / "out"), "--json"], catch_exceptions=False).stdout
+    assert printed == (tmp_path / "out" / "model.json").read_text()
+    with pytest.raises(OutputError, match="already exists"):
+        CliRunner().invoke(app, ["import", "tamrf", str(checkpoint), *paths], catch_exceptions=False)
+
+
+def test_tamrf_without_configuration_is_imported_on_request_alone(tmp_path: Path) -> None:
+    release = TINY_TAMRF | {"positional_features": 64, "heads": 4, "decoder_heads": 4}
+    checkpoint, hydra = write_tamrf(tmp_path, tamrf_tensors(release))
+    command = ["import", "tamrf", str(checkpoint), "--out", str(tmp_path / "out")]
+    for options in ([], ["--config", str(hydra), "--assume-release"]):
+        result = CliRunner().invoke(app, [*command, *options])
+        assert result.exit_code == 2
+        assert "--assume-release" in result.output
+    assert CliRunner().invoke(app, [*command, "--assume-release"], catch_exceptions=False).exit_code == 0
+    assert weights.load_fusion_card(str(tmp_path / "out"))[0].hyperparameters["heads"] == 4
+
+
+@pytest.mark.parametrize(
+    ("name", "hyperparameters"),
+    [
+        ("dstfn", {"features": 16, "dense_layers": 1, "growth_rate": 2}),
+        ("dsen2", {"blocks": 1, "features": 3}),
+    ],
+)
+def test_networks_of_the_comparison_are_imported(tmp_path: Path, name: str, hyperparameters: dict[str, int]) -> None:
+    torch.save(models.build(name, hyperparameters).state_dict(), tmp_path / "model.pth")
+    command = ["import", name, str(tmp_path / "model.pth"), "--out", str(tmp_path / "out")]
+    assert CliRunner().invoke(app, command, catch_exceptions=False).exit_code == 0
+    assert weights.load_fusion_card(str(tmp_path / "out"))[0].architecture == name
+    with pytest.raises(OutputError, match="already exists"):
+        CliRunner().invoke(app, command, catch_exceptions=False)
+    assert CliRunner().invoke(app, [*command, "--overwrite"], catch_exceptions=False).exit_code == 0

@@ -96,7 +96,7 @@ def test_a_folder_without_configuration_is_named(tmp_path: Path) -> None:
         ("a: 1\nb: !!python/object/apply:os.system [exit]", "could not determine a constructor .* in line 2"),
         ("- 1", "holds no configuration"),
         ("", "holds no configuration"),
-        ("[" * 3000, "Cannot read"),
+        ("[" * 600, "Cannot read"),
     ],
 )
 def test_what_is_no_plain_configuration_is_refused(tmp_path: Path, text: str, words: str) -> None:

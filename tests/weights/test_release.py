@@ -1,6 +1,5 @@
 import json
 import pickle
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from sitsinfer import models, weights
 from sitsinfer.errors import WeightsError
 from sitsinfer.weights.release import BANDS
 from tests.fakes import TINY_UTAE
+from tests.weights.published import Hostile
 
 CONF: dict[str, Any] = {
     "model": "utae",
@@ -23,13 +23,6 @@ CONF: dict[str, Any] = {
     "ignore_index": -1,
     "lr": 0.001,
 }
-
-
-class Hostile:
-    """Runs code when it is unpickled."""
-
-    def __reduce__(self) -> tuple[Callable[..., object], tuple[str]]:
-        return exec, ("raise AssertionError('code in a pickle was run')",)
 
 
 @pytest.fixture
