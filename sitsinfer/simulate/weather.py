@@ -13,9 +13,13 @@ from sitsinfer.simulate.noise import fractal_noise, hashed, normal, smooth_noise
 from sitsinfer.simulate.scene import Scene
 
 REVISIT = 5
-"""Days between two passes on one orbit."""
+"""Days between two passes of Sentinel-2 on one orbit."""
+
+LANDSAT_REVISIT = 8
+"""Days between two passes of Landsat 8 and 9."""
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,7 @@ class Pass:
         date: Day of the pass.
         day: Days since 1 January.
         cloud_cover: Share of the sky that is cloud, on average over much ground.
+        cloud_m: Height of the clouds' base, metres.
         shadow_m: Where the shadow of a cloud falls, metres east and south of it.
         haze: Optical thickness of the air in the blue; 0 is perfectly clear.
         gain: Standard deviation of the error of each band's calibration on this date.
@@ -36,6 +41,7 @@ class Pass:
     date: dt.date
     day: int
     cloud_cover: float
+    cloud_m: float
     shadow_m: tuple[float, float]
     haze: float
     gain: float
@@ -43,14 +49,38 @@ class Pass:
 
 
 def passes(scene: Scene, sensor: str) -> tuple[Pass, ...]:
-    """List the acquisitions of a scene: two orbits of five days, thinned unevenly to the number asked for."""
-    phase = int(hashed(scene.seed, f"{sensor}/phase")[0] % REVISIT)
+    """List the acquisitions of a scene by ``sentinel2`` or ``landsat``."""
+    return tuple(_pass(scene, sensor, int(day)) for day in _DAYS[sensor](scene))
+
+
+def _sentinel2_days(scene: Scene) -> Ints:
+    """Draw dates: two orbits of five days, thinned unevenly to the number asked for."""
+    phase = int(hashed(scene.seed, "sentinel2/phase")[0] % REVISIT)
     first, second = np.arange(phase, 365, REVISIT), np.arange((phase + 2) % REVISIT, 365, REVISIT)
     candidates = np.concatenate([first, second])
     # The second orbit is often missing, as at the edge of a swath.
-    rank = uniform(scene.seed, f"{sensor}/thin", candidates) + np.where(np.isin(candidates, second), 0.35, 0)
-    days = np.sort(candidates[np.argsort(rank, kind="stable")[: scene.dates]])
-    return tuple(_pass(scene, sensor, int(day)) for day in days)
+    rank = uniform(scene.seed, "sentinel2/thin", candidates) + np.where(np.isin(candidates, second), 0.35, 0)
+    return np.sort(candidates[np.argsort(rank, kind="stable")[: scene.dates]])
+
+
+def _landsat_days(scene: Scene) -> Ints:
+    """Draw dates: one rhythm of eight days, thinned unevenly to the number asked for.
+
+    The rhythm is the one that meets Sentinel-2 most often: ``n`` dates of Sentinel-2 are met at least ``n / 8`` times.
+    Such common dates are kept until they are a third of all.
+    """
+    sentinel2 = _sentinel2_days(scene)
+    meetings = np.bincount(sentinel2 % LANDSAT_REVISIT, minlength=LANDSAT_REVISIT)
+    phase = int(np.argmax(meetings + uniform(scene.seed, "landsat/phase", np.arange(LANDSAT_REVISIT))))
+    candidates = np.arange(phase, 365, LANDSAT_REVISIT)
+    rank = uniform(scene.seed, "landsat/thin", candidates)
+    common = np.flatnonzero(np.isin(candidates, sentinel2))
+    kept = common[np.argsort(rank[common], kind="stable")[: -(-scene.landsat // 3)]]
+    rank[kept] -= 1
+    return np.sort(candidates[np.argsort(rank, kind="stable")[: scene.landsat]])
+
+
+_DAYS = {"sentinel2": _sentinel2_days, "landsat": _landsat_days}
 
 
 def _pass(scene: Scene, sensor: str, day: int) -> Pass:
@@ -67,6 +97,7 @@ def _pass(scene: Scene, sensor: str, day: int) -> Pass:
         date=scene.start + dt.timedelta(days=day),
         day=day,
         cloud_cover=_cloud_cover(scene.cloud_cover, draw("cover")),
+        cloud_m=height_m,
         shadow_m=(-length_m * float(np.sin(azimuth)), length_m * float(np.cos(azimuth))),
         haze=0.012 * draw("haze") ** 2,
         gain=0.015,

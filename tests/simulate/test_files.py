@@ -1,5 +1,7 @@
 """A scene on disk."""
 
+import dataclasses
+import datetime as dt
 import json
 from xml.etree import ElementTree
 
@@ -9,8 +11,9 @@ import pytest
 import rasterio
 import rasterio.features
 
-from sitsinfer.errors import OutputError
-from sitsinfer.simulate import CLASSES, UNLABELLED, Scene, render, write_scene
+from sitsinfer.errors import OutputError, SimulationError
+from sitsinfer.series import open_series
+from sitsinfer.simulate import CLASSES, UNLABELLED, Scene, render, render_truth, write_scene
 
 SCENE = Scene(height=150, width=290, dates=3, seed=8, epsg=32733, origin=(500_000.0, 7_000_000.0), cloud_cover=0.3)
 
@@ -103,6 +106,43 @@ def test_the_window_changes_no_byte(tmp_path, folder):
             np.testing.assert_array_equal(one.read(), two.read())
 
 
+def test_landsat_and_truth_change_no_byte_of_sentinel2(tmp_path, folder):
+    more = dataclasses.replace(SCENE, landsat=2)
+    write_scene(tmp_path / "more", more, truth_dates=[dt.date(2022, 8, 1)])
+    files = [*folder.glob("sentinel2*/*.tif"), *folder.glob("truth/*.tif")]
+    assert len(files) == 2 * SCENE.dates + 2
+    for path in files:
+        other = tmp_path / "more" / path.relative_to(folder)
+        assert path.read_bytes() == other.read_bytes(), path.name
+
+
+def test_landsat_and_truth_come_only_when_asked_for(folder):
+    assert sorted(path.name for path in folder.iterdir()) == ["scene.json", "sentinel2", "sentinel2_mask", "truth"]
+    assert all(path.is_file() for path in (folder / "truth").iterdir())
+
+
+def test_truth_is_an_ordinary_series(tmp_path):
+    scene = Scene(height=40, width=75, dates=1, seed=4)
+    dates = [dt.date(2022, 8, 15), dt.date(2022, 2, 1), dt.date(2022, 8, 15)]
+    write_scene(tmp_path / "scene", scene, truth_dates=dates)
+    truth = render_truth(scene, sorted(set(dates)))
+    for sensor, values in (("sentinel2", truth.sentinel2), ("landsat", truth.landsat)):
+        series = open_series(tmp_path / "scene" / "truth" / sensor, strict=True)
+        assert [a.date for a in series.acquisitions] == list(truth.dates)
+        for t, date in enumerate(truth.dates):
+            with rasterio.open(tmp_path / "scene" / "truth" / sensor / f"{sensor}_{date:%Y%m%d}.tif") as image:
+                np.testing.assert_array_equal(image.read(), values[t])
+                assert image.transform.to_gdal() == (600_000, 10, 0, 5_000_040, 0, -10)
+    described = json.loads((tmp_path / "scene" / "scene.json").read_text())
+    assert described["truth_dates"] == ["2022-02-01", "2022-08-15"]
+
+
+def test_truth_of_another_year_is_refused_before_anything_is_written(tmp_path):
+    with pytest.raises(SimulationError, match="2021-12-31 is not in 2022"):
+        write_scene(tmp_path / "scene", SMALL, truth_dates=[dt.date(2021, 12, 31)])
+    assert not list(tmp_path.iterdir())
+
+
 def test_scene_json_describes_the_scene(folder, whole):
     description = json.loads((folder / "scene.json").read_text())
     scene = description["scene"]
@@ -144,6 +184,7 @@ def test_a_failure_leaves_nothing(tmp_path, monkeypatch):
 
 def test_progress_reaches_one(tmp_path):
     seen = []
-    write_scene(tmp_path / "scene", SMALL, progress=seen.append)
+    scene = Scene(height=20, width=30, dates=1, landsat=1)
+    write_scene(tmp_path / "scene", scene, truth_dates=[dt.date(2022, 3, 1)], progress=seen.append)
     assert seen == sorted(seen)
     assert seen[-1] == 1.0

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from sitsinfer.errors import SimulationError
 from sitsinfer.grid import Window
 from sitsinfer.simulate import CLASSES, Scene, render
-from sitsinfer.simulate.rendering import CLEAR, CLOUD, SHADOW, UNSEEN
+from sitsinfer.simulate.atmosphere import CLEAR, CLOUD, SHADOW, UNSEEN
 
 SCENE = Scene(height=150, width=270, dates=5, seed=6, cloud_cover=0.5)
 

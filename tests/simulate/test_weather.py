@@ -51,3 +51,31 @@ def test_a_swath_leaves_most_of_the_scene():
     cut = [observed(swath, x, y).mean() for swath in swaths if swath is not None]
     assert 0.02 < len(cut) / len(swaths) < 0.25
     assert all(0.5 < share < 1 for share in cut)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_landsat_passes_every_eight_days_or_less_often(seed):
+    days = np.array([p.day for p in passes(Scene(landsat=20, seed=seed), "landsat")])
+    assert len(days) == 20
+    assert (np.diff(days) > 0).all()
+    assert (np.diff(days) % 8 == 0).all()
+    assert len(set(np.diff(days))) > 1
+    assert len(passes(Scene(landsat=45, seed=seed), "landsat")) == 45
+
+
+@pytest.mark.parametrize(("dates", "landsat"), [(12, 8), (40, 6), (9, 45), (140, 20)])
+def test_some_landsat_dates_are_those_of_sentinel2_and_some_are_not(dates, landsat):
+    for seed in range(8):
+        scene = Scene(dates=dates, landsat=landsat, seed=seed)
+        one, two = ({p.date for p in passes(scene, sensor)} for sensor in ("sentinel2", "landsat"))
+        assert 2 <= len(one & two) < len(two)
+
+
+def test_sentinel2_passes_whether_or_not_landsat_does():
+    assert passes(Scene(dates=30), "sentinel2") == passes(Scene(dates=30, landsat=12), "sentinel2")
+
+
+def test_sensors_have_weather_of_their_own():
+    scene = Scene(dates=140, landsat=45, seed=2)
+    one, two = ({p.date: p.cloud_cover for p in passes(scene, sensor)} for sensor in ("sentinel2", "landsat"))
+    assert all(one[date] != two[date] for date in one.keys() & two.keys())
