@@ -59,6 +59,10 @@ class Window:
         """Move by whole pixels."""
         return type(self)(self.row + rows, self.col + cols, self.height, self.width)
 
+    def expand(self, pixels: int) -> Self:
+        """Take in so many more pixels on each side."""
+        return type(self)(self.row - pixels, self.col - pixels, self.height + 2 * pixels, self.width + 2 * pixels)
+
     def intersection(self, other: "Window") -> Self:
         """What two windows share; of height or width 0 where they share nothing."""
         row, col = max(self.row, other.row), max(self.col, other.col)

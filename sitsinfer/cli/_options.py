@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 
-def _date(text: str) -> datetime.date:
+def date(text: str) -> datetime.date:
+    """Parse a date as users type it."""
     try:
         return datetime.date.fromisoformat(text)
     except ValueError:
@@ -40,14 +41,14 @@ Bounds = Annotated[
 BoundsCrs = Annotated[str | None, typer.Option("--bounds-crs", help="CRS of the bounds. [default: that of the series]")]
 Aoi = Annotated[Path | None, typer.Option("--aoi", help="A vector file whose extent is the area.")]
 Start = Annotated[
-    datetime.date | None, typer.Option("--start", parser=_date, metavar="DATE", help="First date to use.")
+    datetime.date | None, typer.Option("--start", parser=date, metavar="DATE", help="First date to use.")
 ]
-End = Annotated[datetime.date | None, typer.Option("--end", parser=_date, metavar="DATE", help="Last date to use.")]
+End = Annotated[datetime.date | None, typer.Option("--end", parser=date, metavar="DATE", help="Last date to use.")]
 ReferenceDate = Annotated[
     datetime.date | None,
     typer.Option(
         "--reference-date",
-        parser=_date,
+        parser=date,
         metavar="DATE",
         help="What days are counted from. [default: as the weights say]",
     ),

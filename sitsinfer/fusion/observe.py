@@ -21,7 +21,7 @@ def sensor_window(window: Window, sensor: str, margin: int = 0) -> Window:
     """A window of fine pixels, aligned to coarse ones, as pixels of a sensor with a margin around it."""
     scale = PIXELS[sensor]
     row, col, height, width = (int(value / scale) for value in (window.row, window.col, window.height, window.width))
-    return Window(row - margin, col - margin, height + 2 * margin, width + 2 * margin)
+    return Window(row, col, height, width).expand(margin)
 
 
 @dataclass(frozen=True)
