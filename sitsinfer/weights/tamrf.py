@@ -119,8 +119,9 @@ def _check_kinds(configuration: Configuration, tensors: Mapping[str, Tensor], ch
     """See that each part is of the kind that was published.
 
     Raises:
-        WeightsError: If one is not.
+        WeightsError: If one is not, or the configuration is of something else.
     """
+    configuration.get(_NETWORK)
     for part, (option, tensor, kind) in _KINDS.items():
         if configuration.has(f"{_NETWORK}.{part}.{option}") and (not tensor or f"{part}.{tensor}" in tensors):
             continue

@@ -160,6 +160,11 @@ def test_learned_positions_are_refused(tmp_path: Path) -> None:
     assert "it has also 'encoder.temporal_positional_encoder.weight'" in message
 
 
+def test_a_configuration_of_something_else_is_refused(tmp_path: Path) -> None:
+    message = refusal(tmp_path, config="model: {name: other}")
+    assert "config.yaml lacks 'training_module.training_module'" in message
+
+
 def test_bands_of_another_number_are_refused(tmp_path: Path) -> None:
     config = changed("in_nb_bands: 10", "in_nb_bands: 4").replace("out_nb_bands: 18", "out_nb_bands: 12")
     assert "lists 10 bands but the weights have 4" in refusal(tmp_path, config=config)
