@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from sitsinfer.cli._options import Overwrite
 
 if TYPE_CHECKING:
     from sitsinfer.metrics.segmentation import SegmentationScores
@@ -48,6 +51,59 @@ def segmentation(
         _print_json(scores, names)
     else:
         _print_table(scores, names)
+
+
+class Sensor(StrEnum):
+    """Sensors whose point spread functions are known."""
+
+    HR = "hr"
+    LR = "lr"
+
+
+@app.command()
+def fusion(
+    prediction: Annotated[
+        Path,
+        typer.Argument(help="A raster, or a folder or cube of dates such as 'fuse' writes.", show_default=False),
+    ],
+    reference: Annotated[
+        Path, typer.Argument(help="What was observed, or is true: likewise, or any time series.", show_default=False)
+    ],
+    sensor: Annotated[
+        Sensor | None,
+        typer.Option(help="Sentinel-2 (hr) or Landsat (lr). [default: as names and pixels of the reference say]"),
+    ] = None,
+    bands: Annotated[
+        str | None, typer.Option(help="Bands to compare, such as B02,LST. [default: all in both]", metavar="BANDS")
+    ] = None,
+    margin: Annotated[int, typer.Option(help="Pixels of the prediction along its border to leave out.", min=0)] = 0,
+    csv: Annotated[
+        Path | None, typer.Option("--csv", help="Write the scores of each date to this file.", show_default=False)
+    ] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Score predicted dates: RMSE, normalised RMSE, spectral angle and frequency restoration of each band.
+
+    Images are matched by date and bands by name; clear pixels count. A reference of 30 m is compared with the
+    prediction as Landsat would have seen it, one of Sentinel-2 with bands blurred to the 20 m that it has. One on other
+    pixels is resampled.
+    """
+    from sitsinfer.errors import OutputError
+    from sitsinfer.metrics.fusion import compare, to_csv, to_table
+    from sitsinfer.metrics.fusion.matching import match
+    from sitsinfer.products.whole import whole_file
+
+    if csv is not None and csv.exists() and not overwrite:
+        raise OutputError(f"{csv} already exists. Set overwrite to replace it.")
+    wanted = None if bands is None else [band.strip() for band in bands.split(",")]
+    matched = match(prediction, reference, None if sensor is None else sensor.value, wanted)
+    for note in matched.notes:
+        typer.echo(note, err=True)
+    scores = list(compare(matched.comparisons(), margin))
+    if csv is not None:
+        with whole_file(csv) as draft:
+            draft.write_text(to_csv(scores), encoding="utf-8")
+    typer.echo(to_table(scores))
 
 
 def _compare(predicted: RasterLayer, truth: RasterLayer, ignore: tuple[int, ...]) -> SegmentationScores:

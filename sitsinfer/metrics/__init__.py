@@ -1,1 +1,1 @@
-"""Scores of maps against truth: NumPy only."""
+"""Scores of maps against truth, and of predicted images against observed ones."""

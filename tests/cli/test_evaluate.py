@@ -1,3 +1,4 @@
+import csv
 import json
 
 import numpy as np
@@ -7,7 +8,8 @@ from affine import Affine
 from typer.testing import CliRunner
 
 from sitsinfer.cli.evaluate import app
-from sitsinfer.errors import OutputError
+from sitsinfer.errors import MetricError, OutputError
+from tests.metrics.fusion.files import FEBRUARY, JANUARY, LR, MARCH, write_fused, write_series
 
 NAMES = {0: "Water", 1: "Winter wheat", 4: "Maize"}
 
@@ -94,3 +96,57 @@ def test_raster_that_holds_no_class_codes_is_an_error(maps, tmp_path):
         file.write(np.zeros((1, 3, 4), np.float32))
     with pytest.raises(OutputError, match="float32.*expected uint8"):
         scores(str(tmp_path / "f.tif"), maps[1])
+
+
+@pytest.fixture
+def dates(tmp_path):
+    """Two dates of both sensors as ``fuse`` writes them, and one of them as Landsat saw it."""
+    fused = write_fused(tmp_path / "fused", [JANUARY, FEBRUARY])
+    return str(fused), str(write_series(tmp_path / "l8", [FEBRUARY], LR, shape=(8, 10), pixel=30))
+
+
+def fusion(*arguments: str):
+    result = CliRunner().invoke(app, ["fusion", *arguments], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result
+
+
+def test_fusion_prints_a_table_of_bands_and_tells_what_stands_alone(dates):
+    result = fusion(*dates)
+    lines = result.stdout.splitlines()
+    assert lines[0] == "lr, 1 date", "one reflective band has no spectral angle"
+    assert [line.split()[:3] for line in lines[2:]] == [["B04", "0.1000", "0.5000"], ["LST", "2.00", "K"]]
+    assert "1 of 2 dates" in result.stderr
+    assert "2022-01-15" in result.stderr
+
+
+def test_fusion_writes_scores_of_each_date(dates, tmp_path):
+    table = tmp_path / "scores.csv"
+    fusion(*dates, "--csv", str(table), "--bands", "LST")
+    with table.open(newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert (row["name"], row["sensor"], row["date"]) == ("L3A_20220215_landsat.tif", "lr", "2022-02-15")
+    assert float(row["rmse_LST"]) == pytest.approx(2, rel=1e-4)
+    assert "rmse_B04" not in row
+    with pytest.raises(OutputError, match="scores.csv already exists. Set overwrite to replace it"):
+        fusion(*dates, "--csv", str(table))
+    fusion(*dates, "--csv", str(table), "--overwrite")
+    assert "rmse_B04" in table.read_text()
+
+
+def test_fusion_leaves_out_a_margin(dates):
+    fusion(*dates, "--margin", "9")
+    with pytest.raises(MetricError, match="A margin of 12 pixels leaves nothing of 24 x 30"):
+        fusion(*dates, "--margin", "12")
+
+
+def test_fusion_without_a_common_date_or_band_is_an_error(dates, tmp_path):
+    with pytest.raises(MetricError, match="share no date"):
+        fusion(dates[0], str(write_series(tmp_path / "late", [MARCH])))
+    with pytest.raises(MetricError, match="Compare images that share bands"):
+        fusion(*dates, "--bands", "B11")
+
+
+def test_fusion_of_an_unknown_sensor_is_misuse(dates):
+    result = CliRunner().invoke(app, ["fusion", *dates, "--sensor", "sar"])
+    assert result.exit_code == 2
