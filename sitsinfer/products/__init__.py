@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from sitsinfer.layers import Layer
 
 
+DATE_TAG, SENSOR_TAG = "ACQUISITION_DATE", "SENSOR"
+"""Tags by which what was published of a date is read again as an acquisition of a series."""
+
+
 class LayerSource(Protocol):
     """A layer on a grid, read by windows: a run's store, or a published file."""
 

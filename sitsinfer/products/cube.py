@@ -15,6 +15,7 @@ that has a stable way to store the names of bands.
 from __future__ import annotations
 
 import datetime
+import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -29,7 +30,7 @@ from odc.geo.geobox import GeoBox
 from sitsinfer.errors import OutputError
 from sitsinfer.grid import Grid, Window
 from sitsinfer.layers import Layer
-from sitsinfer.products import DatedSource
+from sitsinfer.products import SENSOR_TAG, DatedSource
 from sitsinfer.products.whole import check_room, whole_file, whole_folder
 from sitsinfer.products.windows import windows
 
@@ -167,10 +168,15 @@ class _NetCDF:
     def whole(self, path: Path) -> Any:
         return whole_file(path)
 
-    def create(self, path: Path) -> Any:
+    @contextmanager
+    def create(self, path: Path) -> Iterator[Any]:
         import h5netcdf
 
-        return h5netcdf.File(path, "w")
+        with _PatientFile(path, "w+") as file:
+            with h5netcdf.File(file, "w") as root:
+                yield root
+            if file.error is not None:
+                raise file.error
 
     def open(self, path: Path) -> Any:
         import h5netcdf
@@ -201,6 +207,23 @@ class _NetCDF:
         )
         array.attrs.update(variable.attributes)
         return array
+
+
+class _PatientFile(io.FileIO):
+    """A file that remembers a write that failed, and goes on: HDF5 crashes where it cannot flush what it holds."""
+
+    error: OSError | None = None
+
+    def write(self, data: Any, /) -> int:
+        """Write all of the data, or remember why not."""
+        rest = memoryview(data).cast("B")
+        size = len(rest)
+        try:
+            while rest:
+                rest = rest[super().write(rest) :]
+        except OSError as error:
+            self.error = self.error or error
+        return size
 
 
 class _Zarr:
@@ -282,26 +305,17 @@ def write_cube(
         OutputError: If it cannot be written whole; then ``path`` is as it was.
     """
     format = _format(path)
-    with format.whole(path) as draft, _library_errors():
+    with format.whole(path) as draft:
         with format.create(draft) as root:
             names = [source.layer.name for source in sources]
             root.attrs.update({"Conventions": CONVENTIONS, **tags, LAYERS_ATTRIBUTE: " ".join(names)})
             for name, source in zip(names, sources, strict=True):
                 group = root if len(sources) == 1 else root.create_group(name)
-                sensor = {"SENSOR": sensors[name]} if sensors and name in sensors else {}
+                sensor = {SENSOR_TAG: sensors[name]} if sensors and name in sensors else {}
                 bands = " ".join(source.layer.bands)
                 group.attrs.update({BANDS_ATTRIBUTE: bands, **sensor})
                 _write_data_set(format, group, source, draft)
         _check(sources, draft)
-
-
-@contextmanager
-def _library_errors() -> Iterator[None]:
-    """Turn what HDF5 raises into the error of a file that cannot be written."""
-    try:
-        yield
-    except RuntimeError as error:
-        raise OSError(str(error)) from error
 
 
 def _write_data_set(format: _Format, group: Any, source: DatedSource, path: Path) -> None:

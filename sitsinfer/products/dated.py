@@ -14,7 +14,7 @@ from pathlib import Path
 
 from sitsinfer.errors import OutputError
 from sitsinfer.layers import Layer
-from sitsinfer.products import DatedSource, ViewableSource
+from sitsinfer.products import DATE_TAG, SENSOR_TAG, DatedSource, ViewableSource
 from sitsinfer.products.cog import write_cog
 from sitsinfer.products.cube import FORMATS, is_cube, open_cube, read_cube_tags, write_cube
 from sitsinfer.products.raster import open_raster
@@ -22,9 +22,6 @@ from sitsinfer.products.raster import read_tags as read_raster_tags
 from sitsinfer.products.whole import make_folder
 
 log = logging.getLogger(__name__)
-
-DATE_TAG, SENSOR_TAG = "ACQUISITION_DATE", "SENSOR"
-"""Tags by which a published date is read again as an acquisition of a series."""
 
 SENSORS: Mapping[str, str] = {"sentinel2": "sentinel-2", "landsat": "landsat-8"}
 """The sensor of a layer, as series know it."""
@@ -47,6 +44,13 @@ def outputs_of(out: Path, prefix: str, layers: Sequence[Layer]) -> tuple[Path, .
 def item_of(out: Path, prefix: str) -> Path:
     """Where the STAC item of an output lies: beside a cube, in a folder."""
     return out.with_suffix(".json") if is_cube(out) else out / f"{prefix}.json"
+
+
+def assets_of(files: Sequence[Path]) -> dict[str, Path]:
+    """What a STAC item calls the files: ``cube``, or layer and date, ``sentinel2_20220115``."""
+    if len(files) == 1 and is_cube(files[0]):
+        return {"cube": files[0]}
+    return {f"{entry.name}_{entry.date:%Y%m%d}": entry.path for entry in read_back(files)}
 
 
 def _check_folder(out: Path) -> None:

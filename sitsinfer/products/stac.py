@@ -1,4 +1,4 @@
-"""The STAC item beside a map: where and when it is from, what its files hold, and how they were made."""
+"""The STAC item of a run: where and when it is from, what its files hold, and how they were made."""
 
 import hashlib
 import json
@@ -13,6 +13,8 @@ from pyproj import Transformer
 from sitsinfer import __version__
 from sitsinfer.grid import Grid
 from sitsinfer.layers import Layer
+from sitsinfer.products import DATE_TAG
+from sitsinfer.products.cube import is_cube, open_cube
 from sitsinfer.products.raster import open_raster
 from sitsinfer.products.whole import whole_file
 
@@ -23,7 +25,13 @@ EXTENSIONS = (
     "https://stac-extensions.github.io/projection/v2.0.0/schema.json",
     "https://stac-extensions.github.io/raster/v2.0.0/schema.json",
 )
-MEDIA_TYPE = "image/tiff; application=geotiff; profile=cloud-optimized"
+MEDIA_TYPES: Mapping[str, str] = {
+    ".tif": "image/tiff; application=geotiff; profile=cloud-optimized",
+    ".tiff": "image/tiff; application=geotiff; profile=cloud-optimized",
+    ".nc": "application/x-netcdf",
+    ".zarr": "application/vnd+zarr",
+}
+"""By the ending of a product's name."""
 SHA256 = "1220"
 """How a multihash says that 32 bytes of SHA-256 follow."""
 
@@ -40,7 +48,7 @@ def write_item(path: Path, products: Mapping[str, Path], provenance: Mapping[str
 
     Args:
         path: The item to write or to replace.
-        products: GeoTIFFs by the name of the layer each holds, beside ``path`` or elsewhere; at least one.
+        products: GeoTIFFs and cubes by the name of what each holds, beside ``path`` or elsewhere; at least one.
         provenance: How they were made, as plain JSON: ``dates`` of the acquisitions, in ISO format, and whatever else
             is to be told, such as inputs, weights, options and timings. Each key becomes a property
             ``sitsinfer:<key>``.
@@ -65,8 +73,7 @@ def _item(path: Path, products: Mapping[str, Path], provenance: Mapping[str, Any
     """Build the item as plain JSON."""
     import pystac
 
-    with open_raster(next(iter(products.values()))) as first:
-        grid = first.grid
+    grid, _, _ = _contents(next(iter(products.values())))
     outline = _footprint(grid)
     longitudes, latitudes = zip(*outline, strict=True)
     days = [date.fromisoformat(day) for day in provenance["dates"]]
@@ -115,25 +122,50 @@ def _href(product: Path, item: Path) -> str:
     return f"./{product.name}" if product.parent == folder else product.as_posix()
 
 
+def _contents(path: Path) -> tuple[Grid, tuple[Layer, ...], str | None]:
+    """The grid and the layers of a product, and its date if it has just one."""
+    if is_cube(path):
+        with open_cube(path) as layers:
+            return layers[0].grid, tuple(entry.layer for entry in layers), None
+    with open_raster(path) as raster:
+        return raster.grid, (raster.layer,), raster.file.tags().get(DATE_TAG)
+
+
 def _asset(name: str, path: Path) -> dict[str, Any]:
-    """Describe one file: its bytes, and what its bands hold."""
+    """Describe one product: its bytes, and what its bands hold."""
+    _, layers, day = _contents(path)
+    prefixes = ("",) if len(layers) == 1 else tuple(f"{layer.name}/" for layer in layers)
+    fields = {
+        **_bytes(path),
+        **({} if day is None else {"datetime": f"{day}T00:00:00Z"}),
+        "data_type": layers[0].dtype,
+        "nodata": "nan" if math.isnan(layers[0].nodata) else layers[0].nodata,
+        "bands": [band for layer, prefix in zip(layers, prefixes, strict=True) for band in _bands(layer, prefix)],
+    }
+    media_type = MEDIA_TYPES[path.suffix.lower()]
+    return {"title": name, "media_type": media_type, "roles": ["data"], "extra_fields": fields}
+
+
+def _bytes(path: Path) -> dict[str, Any]:
+    """Size of a product, and checksum of a file; there is none of a folder."""
+    if path.is_dir():
+        return {"file:size": sum(part.stat().st_size for part in path.rglob("*") if part.is_file())}
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    with open_raster(path) as raster:
-        layer = raster.layer
-    fields = {
-        "file:size": path.stat().st_size,
-        "file:checksum": SHA256 + digest,
-        "data_type": layer.dtype,
-        "nodata": "nan" if math.isnan(layer.nodata) else layer.nodata,
-        "bands": [_band(band, scale, layer) for band, scale in zip(layer.bands, layer.band_scales, strict=True)],
-    }
-    return {"title": name, "media_type": MEDIA_TYPE, "roles": ["data"], "extra_fields": fields}
+    return {"file:size": path.stat().st_size, "file:checksum": SHA256 + digest}
 
 
-def _band(name: str, scale: float, layer: Layer) -> dict[str, Any]:
+def _bands(layer: Layer, prefix: str) -> list[dict[str, Any]]:
+    """Describe the bands of a layer; their names begin with ``prefix``."""
+    each = zip(layer.bands, layer.band_scales, layer.band_units, strict=True)
+    return [_band(prefix + name, scale, unit, layer) for name, scale, unit in each]
+
+
+def _band(name: str, scale: float, unit: str, layer: Layer) -> dict[str, Any]:
     """Describe one band."""
     band: dict[str, Any] = {"name": name}
+    if unit:
+        band["unit"] = unit
     if scale != 1:
         band |= {"raster:scale": scale, "raster:offset": 0.0}
     if layer.is_categorical:

@@ -1,5 +1,3 @@
-import shutil
-import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,19 +12,6 @@ from sitsinfer.products.cog import write_cog
 from sitsinfer.products.sidecar import sidecar_path
 
 TAGS = {"SOFTWARE": "sitsinfer 0.1", "FINGERPRINT": "abc"}
-
-
-@pytest.fixture
-def tiny_disk(tmp_path):
-    """A folder on a file system of its own that holds 256 kB."""
-    folder = tmp_path / "tiny"
-    folder.mkdir()
-    mount = shutil.which("mount")
-    command = [mount or "mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(folder)]
-    if mount is None or subprocess.run(command, capture_output=True, check=False).returncode:
-        pytest.skip("mounting a small file system is not permitted here")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
 
 
 @pytest.mark.parametrize("shape", [(5, 7), (1, 1), (512, 511), (700, 1301), (1, 1100), (700, 512), (2100, 1023)])
@@ -60,6 +45,16 @@ def test_scaled_bands_keep_names_and_scale(score_source, tmp_path):
         assert file.scales == (1 / 250,) * 3
         assert file.offsets == (0.0,) * 3
     assert not sidecar_path(tmp_path / "probs.tif").exists()
+
+
+def test_each_band_has_its_own_scale_and_unit(dated_source, tmp_path):
+    source = dated_source(bands=("B03", "LST", "B04"))
+    write_cog(source.on(source.layer.dates[1]), tmp_path / "day.tif", TAGS)
+    with rasterio.open(tmp_path / "day.tif") as file:
+        assert file.descriptions == ("B03", "LST", "B04")
+        assert file.scales == (1e-4, 0.1, 1e-4)
+        assert [unit or "" for unit in file.units] == ["", "K", ""]
+        assert file.nodata == -10000
 
 
 def test_float_layer_with_nan_is_written(score_source, tmp_path):

@@ -27,6 +27,14 @@ def test_scale_comes_back(score_source, tmp_path):
         assert raster.layer == score_source(37, 61).layer
 
 
+def test_units_come_back(dated_source, tmp_path):
+    source = dated_source()
+    day = source.on(source.layer.dates[0])
+    write_cog(day, tmp_path / f"{day.layer.name}.tif", {})
+    with open_raster(tmp_path / f"{day.layer.name}.tif") as raster:
+        assert raster.layer == day.layer
+
+
 @pytest.mark.parametrize("nodata", [255, None])
 def test_shifted_grid_moves_no_pixel_and_is_invalid_beyond_the_file(tmp_path, nodata):
     values = np.arange(35, dtype=np.uint8).reshape(5, 7)
@@ -52,6 +60,15 @@ def test_thumbnail_keeps_proportions(class_source, tmp_path):
     assert valid.shape == (70, 130)
     assert set(np.unique(values)) == {0, 1, 4, 255}
     assert not valid[:20, :30].any()
+
+
+def test_thumbnail_shows_the_bands_asked_for(dated_source, tmp_path):
+    source = dated_source()
+    write_cog(source.on(source.layer.dates[0]), tmp_path / "day.tif", {})
+    with open_raster(tmp_path / "day.tif") as raster:
+        values, valid = raster.thumbnail(100, ["LST", "B02"])
+    np.testing.assert_array_equal(values, source.values[[3, 0]])
+    np.testing.assert_array_equal(valid, source.values[0] != -10000)
 
 
 def test_file_that_is_no_raster_is_named(tmp_path):

@@ -6,6 +6,7 @@ import pystac
 import pytest
 
 from sitsinfer.errors import OutputError
+from sitsinfer.products import dated
 from sitsinfer.products.cog import write_cog
 from sitsinfer.products.stac import item_path, write_item
 
@@ -68,3 +69,42 @@ def test_missing_product_is_an_error(tmp_path):
     with pytest.raises(OutputError, match="^Cannot read .*map.tif: "):
         write_item(tmp_path / "map.json", {"classes": tmp_path / "map.tif"}, PROVENANCE)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("out", ["l3a", "l3a.nc", "l3a.zarr"])
+def test_item_describes_layers_of_several_dates(out, dated_source, tmp_path):
+    sources = [dated_source("sentinel2", bands=("B02", "B04")), dated_source("landsat", bands=("B04", "LST"))]
+    dated.write(tmp_path / out, "L3A", sources, {})
+    files = dated.outputs_of(tmp_path / out, "L3A", [source.layer for source in sources])
+    path = dated.item_of(tmp_path / out, "L3A")
+    write_item(path, dated.assets_of(files), PROVENANCE)
+    read = pystac.Item.from_dict(json.loads(path.read_text(encoding="utf-8")))
+    assert read.properties["proj:shape"] == [37, 61]
+    assert len(read.assets) == (6 if out == "l3a" else 1)
+
+
+def test_date_of_a_file_is_the_date_of_its_asset(dated_source, tmp_path):
+    source = dated_source(bands=("B04", "LST"))
+    dated.write(tmp_path / "l3a", "L3A", [source], {})
+    files = dated.outputs_of(tmp_path / "l3a", "L3A", [source.layer])
+    write_item(tmp_path / "l3a" / "L3A.json", dated.assets_of(files), PROVENANCE)
+    asset = json.loads((tmp_path / "l3a" / "L3A.json").read_text(encoding="utf-8"))["assets"]["landsat_20220103"]
+    assert asset["href"] == "./L3A_20220103_landsat.tif"
+    assert asset["datetime"] == "2022-01-03T00:00:00Z"
+    assert asset["bands"] == [
+        {"name": "B04", "raster:scale": 1e-4, "raster:offset": 0.0},
+        {"name": "LST", "unit": "K", "raster:scale": 0.1, "raster:offset": 0.0},
+    ]
+
+
+@pytest.mark.parametrize(("out", "kind"), [("l3a.nc", "application/x-netcdf"), ("l3a.zarr", "application/vnd+zarr")])
+def test_cube_is_one_asset(out, kind, dated_source, tmp_path):
+    sources = [dated_source("sentinel2", bands=("B02", "B04")), dated_source("landsat", bands=("B04", "LST"))]
+    dated.write(tmp_path / out, "L3A", sources, {})
+    write_item(tmp_path / "l3a.json", {"cube": tmp_path / out}, PROVENANCE)
+    asset = json.loads((tmp_path / "l3a.json").read_text(encoding="utf-8"))["assets"]["cube"]
+    assert asset["type"] == kind
+    assert [band["name"] for band in asset["bands"]] == ["sentinel2/B02", "sentinel2/B04", "landsat/B04", "landsat/LST"]
+    files = [tmp_path / out, *(tmp_path / out).rglob("*")]
+    assert asset["file:size"] == sum(file.stat().st_size for file in files if file.is_file())
+    assert ("file:checksum" in asset) == (out == "l3a.nc")

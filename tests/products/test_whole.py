@@ -3,7 +3,7 @@ import os
 import pytest
 
 from sitsinfer.errors import OutputError
-from sitsinfer.products.whole import whole_file
+from sitsinfer.products.whole import make_folder, whole_file, whole_folder
 
 
 def test_name_appears_only_at_the_end(tmp_path):
@@ -36,3 +36,37 @@ def test_folder_that_is_not_writable_is_named(tmp_path):
     tmp_path.chmod(0o500)
     with pytest.raises(OutputError, match=r"Check that .* is writable"), whole_file(tmp_path / "map.json"):
         pass
+
+
+def test_folder_is_replaced_whole(tmp_path):
+    for content in ("old", "new"):
+        with whole_folder(tmp_path / "cube.zarr") as draft:
+            (draft / content).write_text(content)
+            assert (tmp_path / "cube.zarr").exists() == (content == "new")
+    assert [path.name for path in tmp_path.iterdir()] == ["cube.zarr"]
+    assert [path.name for path in (tmp_path / "cube.zarr").iterdir()] == ["new"]
+
+
+def test_interrupted_folder_leaves_the_old_one(tmp_path):
+    (tmp_path / "cube.zarr").mkdir()
+    (tmp_path / "cube.zarr" / "old").write_text("old")
+    with pytest.raises(KeyboardInterrupt), whole_folder(tmp_path / "cube.zarr") as draft:  # noqa: PT012
+        (draft / "new").write_text("new")
+        raise KeyboardInterrupt
+    assert [path.name for path in tmp_path.iterdir()] == ["cube.zarr"]
+    assert [path.name for path in (tmp_path / "cube.zarr").iterdir()] == ["old"]
+
+
+def test_folder_does_not_replace_a_file(tmp_path):
+    (tmp_path / "cube.zarr").write_text("a file")
+    with (
+        pytest.raises(OutputError, match=r"^Cannot write .*cube\.zarr: Not a directory\."),
+        whole_folder(tmp_path / "cube.zarr") as draft,
+    ):
+        (draft / "new").write_text("new")
+    assert (tmp_path / "cube.zarr").read_text() == "a file"
+
+
+def test_folder_in_a_missing_one_is_one_line(tmp_path):
+    with pytest.raises(OutputError, match=r"there is no folder .*nowhere\. Create it"):
+        make_folder(tmp_path / "nowhere" / "l3a")
