@@ -398,10 +398,10 @@ class TemporalDecoder(nn.Module):
         Returns:
             Tokens, (Q, P, C).
         """
-        scores = encoded.new_zeros(len(encoded) + 1, encoded.shape[1], len(queries.bias))  # the last date's are zero
-        torch.addmm(queries.bias, encoded.flatten(0, 1), queries.weight.T, out=scores[:-1].flatten(0, 1))
+        scores = F.linear(encoded, queries.weight, queries.bias)
         if missing is not None:
-            scores[:-1].masked_fill_(missing[..., None], -torch.inf)
+            scores = scores.masked_fill(missing[..., None], -torch.inf)
+        scores = F.pad(scores, (0, 0, 0, 0, 0, 1))  # those of the key that is zero
         attended = self._attend(scores.softmax(0)[:-1], values)
         x = self.norm1(self.attention.out_proj(attended).add_(queries.tokens[:, None]))
         out: Tensor = self.norm2(self.linear2(self.linear1(x).relu_()).add_(x))
@@ -523,7 +523,8 @@ class Decoder(nn.Module):
     def query_tokens(self, days: Tensor) -> Tensor:
         """Query tokens of days (Q,): (Q, C)."""
         features = self.imputer.default_token.expand(len(days), -1)
-        return torch.cat([features, _marks(self._options, days, self.query_sensor_token)], dim=1)
+        marks = _marks(self._options, days, self.query_sensor_token)
+        return torch.cat([features, marks.to(features)], dim=1)
 
 
 def _token(size: int) -> nn.Parameter | None:
@@ -531,10 +532,9 @@ def _token(size: int) -> nn.Parameter | None:
 
 
 def _marks(options: Hyperparameters, days: Tensor, sensor_token: Tensor | None) -> Tensor:
+    """What tokens hold beside features: the day, and the sensor if there is a token of it."""
     encoding = positional_encoding(days, options.positional_features, options.positional_div)
-    if sensor_token is None:
-        return encoding
-    return torch.cat([encoding.to(sensor_token), sensor_token.expand(len(days), -1)], dim=1)
+    return encoding if sensor_token is None else torch.cat([encoding, sensor_token.expand(len(days), -1)], dim=1)
 
 
 @dataclass(frozen=True)
@@ -571,8 +571,8 @@ class Chunks:
     """
 
     dates: int = 1
-    tokens: int = 6144
-    strip: int = 32768
+    tokens: int = 2048
+    strip: int = 16384
 
     def halved(self) -> Chunks | None:
         """Half as much of everything, or None where there is no less."""
@@ -633,11 +633,12 @@ class TAMRF(nn.Module):
             ModelError: If there is no date, or shapes do not fit.
         """
         chunks = chunks or Chunks()
-        inputs = self._observed(inputs)
+        inputs, agenda = self._observed(inputs), _Agenda.of(requests)
+        if not agenda.days:
+            return {}
         halo = min(DECODER_RADIUS, *(frames.margin * self._scale(sensor) for sensor, frames in inputs.items()))
         features = self.features(inputs, halo, chunks)
         marks = torch.cat([self.encoder.marks(sensor, frames.days) for sensor, frames in inputs.items()])
-        agenda = _Agenda.of(requests)
         days = torch.tensor(agenda.days, device=features.device)
         strips = self._strips(features, marks.to(features), days, halo, chunks)
         return self._decode(strips, agenda, features.shape[1:3], halo)
@@ -650,7 +651,7 @@ class TAMRF(nn.Module):
         ((height, width),) = sizes
         dates = sum(len(frames.days) for frames in inputs.values())
         latent = self.options.latent_size
-        out = self._token.new_empty(dates, height + 2 * halo, width + 2 * halo, latent)
+        out = self._any_weight.new_empty(dates, height + 2 * halo, width + 2 * halo, latent)
         start = 0
         for sensor, frames in inputs.items():
             for first in range(0, len(frames.days), chunks.dates):
@@ -666,8 +667,8 @@ class TAMRF(nn.Module):
         return height, width
 
     @property
-    def _token(self) -> Tensor:
-        """Any tensor of the network, for its device and type."""
+    def _any_weight(self) -> Tensor:
+        """For the device and the type of all of them."""
         return self.decoder.imputer.default_token
 
     def _observed(self, inputs: Mapping[Sensor, Frames]) -> dict[Sensor, Frames]:
@@ -696,8 +697,9 @@ class TAMRF(nn.Module):
         pixels = max(1, chunks.tokens // max(dates, len(queries)))
         start = 0
         while start < height:
-            rows = max(1, chunks.strip // (len(queries) * width))
-            stop = start + (rows if start else rows + 2 * halo)  # the first is to leave a row after both convolutions
+            stop = start + max(1, chunks.strip // (len(queries) * width))
+            if start == 0:
+                stop += DECODER_RADIUS + halo  # both convolutions are to leave a row of the first strip
             strip = features[:, start:stop].flatten(1, 2)
             decoded = strip.new_empty(len(queries), strip.shape[1], queries.tokens.shape[1])
             for first in range(0, strip.shape[1], pixels):
@@ -719,7 +721,7 @@ class TAMRF(nn.Module):
         for sensor, request in agenda.requests.items():
             bands[sensor] = decoder.bands(halo, [offsets[sensor] + band for band in request.bands])
             shape = (len(request.days), len(request.bands), size[0] - 2 * halo, size[1] - 2 * halo)
-            out[sensor] = torch.empty(shape, device=self._token.device)
+            out[sensor] = torch.empty(shape, device=self._any_weight.device)
         for strip, last in strips:
             maps = _leaky(hidden.push(strip, last))
             for sensor, stream in bands.items():
