@@ -37,6 +37,7 @@ class Found:
         offset: See ``scale``.
         baseline: Processing baseline of Sentinel-2, if its numbers still hold the offset that came with it.
         version: Sorts products of one day, the one that counts last.
+        zero_is_invalid: Of an image, whether a pixel with 0 in any band is not valid.
     """
 
     source: Source
@@ -49,6 +50,7 @@ class Found:
     offset: float | None = None
     baseline: float | None = None
     version: tuple[float, str] = (0.0, "")
+    zero_is_invalid: bool = False
 
 
 @dataclass(frozen=True)
@@ -125,7 +127,8 @@ def _product(files: Sequence[Found], sensor: Sensor, masks: Sequence[Found]) -> 
     version = max(found.version for found in files)
     others = len({found.name for found in files}) - 1
     name = f"{first.name} and {others} more" if others else first.name
-    return _Product(Image(name, tuple(sources), _masks_of(first, masks)), scale, offset, version)
+    image = Image(name, tuple(sources), _masks_of(first, masks), first.zero_is_invalid)
+    return _Product(image, scale, offset, version)
 
 
 def _scaling(found: Found, sensor: Sensor) -> tuple[float, float]:

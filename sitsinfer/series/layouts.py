@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Protocol
 
 from sitsinfer.errors import SeriesError
-from sitsinfer.series import cube, rasters
+from sitsinfer.series import cube, ls2s2, rasters
 from sitsinfer.series.assemble import Scan, assemble
 from sitsinfer.series.types import Series, listing
 
@@ -13,7 +13,7 @@ class Layout(Protocol):
     """A way in which acquisitions lie on disk: a module with these two functions."""
 
     def matches(self, path: Path) -> bool:
-        """Whether a path looks like this layout; names are looked at, files are not opened."""
+        """Whether a path looks like this layout; names are looked at and an index may be, no raster is opened."""
 
     def scan(self, path: Path) -> Scan:
         """What is there, by headers alone.
@@ -23,7 +23,7 @@ class Layout(Protocol):
         """
 
 
-LAYOUTS: tuple[Layout, ...] = (cube, rasters)
+LAYOUTS: tuple[Layout, ...] = (cube, ls2s2, rasters)
 
 
 def open_series(path: Path, *, strict: bool = False) -> Series:
@@ -45,11 +45,16 @@ def open_series(path: Path, *, strict: bool = False) -> Series:
         raise SeriesError(f"{path} is no time series. Expected a folder of GeoTIFFs, or a NetCDF or Zarr cube.")
     series = assemble(path, layout.scan(path))
     if strict:
-        _refuse_doubts(series)
+        refuse_doubts(series)
     return series
 
 
-def _refuse_doubts(series: Series) -> None:
+def refuse_doubts(series: Series) -> None:
+    """Take all that is to be said about a series for an error.
+
+    Raises:
+        SeriesError: If a file is left out, or there is anything to note.
+    """
     if series.left_out:
         told = listing([f"{out.path.name} ({out.reason})" for out in series.left_out], 3)
         raise SeriesError(

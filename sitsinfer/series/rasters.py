@@ -247,7 +247,7 @@ def _has_band(path: Path, header: Header) -> bool:
 def _image(candidate: _Candidate, header: Header, day: date) -> list[Found]:
     """An image file; scene classes among its bands are a mask of their own."""
     sensor = names.sensor_in_tags(header.tags) or names.sensor_in(candidate.path.stem)
-    bands = _bands(candidate.path, header, sensor)
+    bands = band_names(candidate.path, header, sensor)
     source = RasterSource(
         candidate.path, bands, tuple(range(1, header.count + 1)), header.grid, header.dtype, header.nodata
     )
@@ -273,8 +273,8 @@ def _mask(candidate: _Candidate, header: Header, day: date) -> Found:
     return Found(source, day, candidate.name, _key(candidate), kind=candidate.kind)
 
 
-def _bands(path: Path, header: Header, sensor: names.Sensor | None) -> tuple[str, ...]:
-    """Band names: from descriptions, else from the file's name, else in the sensor's order, else numbers."""
+def band_names(path: Path, header: Header, sensor: names.Sensor | None) -> tuple[str, ...]:
+    """Names of a file's bands: from descriptions, else from its name, else in the sensor's order, else numbers."""
     told = [names.band_name(text or "") for text in header.descriptions]
     counted = [f"band {number}" for number in range(1, header.count + 1)]
     spelled = [(text or "").lower().replace("_", " ") for text in header.descriptions]
@@ -282,7 +282,8 @@ def _bands(path: Path, header: Header, sensor: names.Sensor | None) -> tuple[str
         return tuple(told)
     if header.count == 1:
         in_name = names.band_in_name(path.stem) or names.band_in_name(path.parent.name)
-        return (in_name or "1",)
+        if in_name:
+            return (in_name,)
     order = sensor.orders.get(header.count) if sensor else None
     return order or tuple(str(number) for number in range(1, header.count + 1))
 

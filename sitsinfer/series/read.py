@@ -82,6 +82,8 @@ class _Reader:
         for source in image.sources:
             self._bands_of(source, values)
         valid[...] = observed(values, self._nodata)
+        if image.zero_is_invalid:
+            valid &= values.all(axis=0)
         for mask in image.masks:
             if valid.any():
                 valid &= ~self._masked(mask)

@@ -82,11 +82,19 @@ class Mask:
 
 @dataclass(frozen=True)
 class Image:
-    """One product of an acquisition: its bands, each with its own grid, and the masks that go with them."""
+    """One product of an acquisition: its bands, each with its own grid, and the masks that go with them.
+
+    Attributes:
+        name: How messages call it.
+        sources: Where its bands lie.
+        masks: What says where nothing can be seen.
+        zero_is_invalid: Whether a pixel with 0 in any band is not valid.
+    """
 
     name: str
     sources: tuple[Source, ...]
     masks: tuple[Mask, ...] = ()
+    zero_is_invalid: bool = False
 
     @property
     def bands(self) -> frozenset[str]:
