@@ -1,7 +1,8 @@
 """The commands as functions, for Python users and for the command line alike."""
 
+from sitsinfer.api.fusion import Fusion, explain_fusion, fuse
 from sitsinfer.api.segmentation import segment
 from sitsinfer.area import Area
 from sitsinfer.engine import Options, Summary
 
-__all__ = ["Area", "Options", "Summary", "segment"]
+__all__ = ["Area", "Fusion", "Options", "Summary", "explain_fusion", "fuse", "segment"]

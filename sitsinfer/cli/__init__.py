@@ -11,6 +11,7 @@ import typer
 from sitsinfer import __version__
 from sitsinfer.cli import evaluate, models, train
 from sitsinfer.cli._log import last_word
+from sitsinfer.cli.fuse import fuse
 from sitsinfer.cli.inspect import inspect
 from sitsinfer.cli.segment import segment
 from sitsinfer.cli.simulate import simulate
@@ -23,6 +24,7 @@ app = typer.Typer(
     add_completion=False,
 )
 app.command()(segment)
+app.command()(fuse)
 app.command()(inspect)
 app.command()(simulate)
 app.add_typer(models.app, name="models")

@@ -40,9 +40,7 @@ Bounds = Annotated[
 ]
 BoundsCrs = Annotated[str | None, typer.Option("--bounds-crs", help="CRS of the bounds. [default: that of the series]")]
 Aoi = Annotated[Path | None, typer.Option("--aoi", help="A vector file whose extent is the area.")]
-Start = Annotated[
-    datetime.date | None, typer.Option("--start", parser=date, metavar="DATE", help="First date to use.")
-]
+Start = Annotated[datetime.date | None, typer.Option("--start", parser=date, metavar="DATE", help="First date to use.")]
 End = Annotated[datetime.date | None, typer.Option("--end", parser=date, metavar="DATE", help="Last date to use.")]
 ReferenceDate = Annotated[
     datetime.date | None,

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from sitsinfer.errors import SeriesError, WeightsError
+from sitsinfer.errors import GridError, SeriesError, WeightsError
 from sitsinfer.fusion.types import Algorithm
+from sitsinfer.fusion.unavailable import without_weights
 
 
 @dataclass(frozen=True)
@@ -37,16 +38,29 @@ class Wanted:
         found = {sensor: [band for band in bands if band in self.bands] for sensor, bands in self.available.items()}
         return {sensor: found[sensor] or list(bands) for sensor, bands in self.available.items()}
 
+    @property
+    def of_hr(self) -> dict[str, list[str]]:
+        """For what predicts bands of Sentinel-2 from both sensors: those that are to come out, and all of Landsat."""
+        return {
+            sensor: self.narrowed[sensor] if sensor == "hr" else list(self.available[sensor])
+            for sensor in self.available
+        }
+
 
 def build(name: str, wanted: Wanted) -> Algorithm:
     """Build an algorithm.
 
     Raises:
         SeriesError: If there is no such algorithm, or a sensor lacks what it reads.
-        WeightsError: If it needs weights that are not there.
+        WeightsError: If it needs weights that are not there, or takes none.
+        GridError: If a margin is given to one that takes none.
     """
     if name not in ALGORITHMS:
         raise SeriesError(f"There is no algorithm '{name}'. Choose {', '.join(ALGORITHMS)}.")
+    if wanted.margin is not None and name != "tamrf":
+        raise GridError(f"Algorithm {name} knows how far it sees: a margin is for tamrf. Leave the margin out.")
+    if wanted.model is not None and name not in NETWORKS:
+        raise WeightsError(f"Algorithm {name} takes no model. Leave the model out, or choose {', '.join(NETWORKS)}.")
     return ALGORITHMS[name](wanted)
 
 
@@ -87,13 +101,13 @@ def _naive(wanted: Wanted) -> Algorithm:
 def _stair(wanted: Wanted) -> Algorithm:
     from sitsinfer.fusion.stair import Stair
 
-    return Stair.of(wanted.available)
+    return Stair.of(wanted.of_hr)
 
 
 def _sen2like(wanted: Wanted) -> Algorithm:
     from sitsinfer.fusion.sen2like import Sen2Like
 
-    return Sen2Like.of(wanted.available)
+    return Sen2Like.of(wanted.of_hr)
 
 
 def _dms(wanted: Wanted) -> Algorithm:
@@ -102,11 +116,43 @@ def _dms(wanted: Wanted) -> Algorithm:
     return DMS.of(wanted.available)
 
 
+def _dstfn(wanted: Wanted) -> Algorithm:
+    from sitsinfer.fusion.dstfn import Dstfn
+
+    if wanted.model is None:
+        raise without_weights("dstfn")
+    return Dstfn.load(wanted.model, wanted.available, wanted.device, wanted.precision)
+
+
+def _dsen2(wanted: Wanted) -> Algorithm:
+    from sitsinfer.fusion.dsen2 import DSen2
+
+    if wanted.model is None:
+        raise without_weights("dsen2")
+    algorithm = DSen2.load(wanted.model, wanted.device, wanted.precision)
+    _check_bands(algorithm, wanted.available)
+    return algorithm
+
+
+def _unavailable(name: str) -> Callable[[Wanted], Algorithm]:
+    def refuse(wanted: Wanted) -> Algorithm:
+        raise without_weights(name)
+
+    return refuse
+
+
+NETWORKS = ("tamrf", "dstfn", "dsen2")
+"""Algorithms that take a model."""
+
 ALGORITHMS: Mapping[str, Callable[[Wanted], Algorithm]] = {
     "tamrf": _tamrf,
     "naive": _naive,
     "stair": _stair,
     "sen2like": _sen2like,
     "dms": _dms,
+    "dstfn": _dstfn,
+    "dsen2": _dsen2,
+    "deepharmo": _unavailable("deepharmo"),
+    "utilise": _unavailable("utilise"),
 }
 """How to build each; its libraries are imported only then."""

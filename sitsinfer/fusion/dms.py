@@ -127,6 +127,7 @@ class DMS:
     name = "dms"
     strategy = "ALL"
     largest_core = _LARGEST_CORE
+    device = "cpu"
 
     @classmethod
     def of(cls, available: Mapping[str, Collection[str]], residual_correction: bool = True) -> Self:

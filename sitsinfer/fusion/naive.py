@@ -39,6 +39,7 @@ class Naive:
     name = "naive"
     strategy = None
     largest_core = _LARGEST_CORE
+    device = "cpu"
 
     @classmethod
     def of(cls, available: Mapping[str, Collection[str]]) -> Self:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from sitsinfer.fusion.types import MISSING, PIXELS, Observations
 from sitsinfer.grid import Grid, Window
 from sitsinfer.series import Series, Stack, read_stack
-from sitsinfer.series.pair import THERMAL, Pair
+from sitsinfer.series.pair import THERMAL, Pair, covered
 
 
 def sensor_window(window: Window, sensor: str, margin: int = 0) -> Window:
@@ -60,7 +59,7 @@ class View:
             return None
         grid = sensor_grid(pair, sensor)
         chosen = replace(series, acquisitions=kept).select(bands=bands)
-        return cls(chosen, grid, _extent(grid, series.grid), beyond)
+        return cls(chosen, grid, covered(grid, series.grid), beyond)
 
     def read(self, window: Window) -> Look:
         """Read a window of the grid.
@@ -79,16 +78,6 @@ def sensor_grid(pair: Pair, sensor: str) -> Grid:
         return pair.coarse
     height, width = (int(n / PIXELS[sensor]) for n in pair.fine.shape)
     return pair.fine.zoom_to((height, width))
-
-
-def _extent(grid: Grid, source: Grid) -> Window:
-    """The pixels of a grid whose centres lie in the bounding box of another."""
-    assert grid.crs is not None, "every grid of ours has a CRS"
-    box = source.footprint(grid.crs).boundingbox
-    corners = (~grid.affine @ corner for corner in ((box.left, box.top), (box.right, box.bottom)))
-    snug = 1e-4  # pixels
-    (left, top), (right, bottom) = ((math.ceil(x - 0.5 - snug), math.ceil(y - 0.5 - snug)) for x, y in corners)
-    return Window(top, left, bottom - top, right - left)
 
 
 @dataclass(frozen=True)

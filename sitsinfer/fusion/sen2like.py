@@ -12,15 +12,15 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from sitsinfer.fusion.clouds import masked_rates
 from sitsinfer.fusion.gapfill import BYTES_PER_PIXEL, interpolate
 from sitsinfer.fusion.psf import Optics, Psf
 from sitsinfer.fusion.resample import BILINEAR_REACH, bilinear, middle, nearest
 from sitsinfer.fusion.spectral import paired_bands
 from sitsinfer.fusion.types import MISSING, RATIO, Image, Observations, Plane, Reads
-from sitsinfer.grid import Tiles, Window
+from sitsinfer.grid import Window
 
 _LARGEST_CORE = 330
-_COUNTED_AT_ONCE = 240
 _HIGH_PASS_REACH = 1
 
 
@@ -47,6 +47,7 @@ class Sen2Like:
     name = "sen2like"
     strategy = "CONJLRuHR2HR"
     largest_core = _LARGEST_CORE
+    device = "cpu"
 
     @classmethod
     def of(cls, available: Mapping[str, Collection[str]]) -> Self:
@@ -80,14 +81,7 @@ class Sen2Like:
 
     def prepared(self, image: Image) -> Self:
         """Count, over the whole image, how much of each fine observation is masked."""
-        clear: dict[int, int] = {}
-        for tile in Tiles(image.shape, _COUNTED_AT_ONCE):
-            fine = image.read("hr", self.hr[:1], tile.core)
-            for day, count in zip(fine.days.tolist(), fine.clear.sum(axis=(1, 2)).tolist(), strict=True):
-                clear[day] = clear.get(day, 0) + count
-        pixels = image.shape[0] * image.shape[1]
-        rates = {day: 1 - count / pixels for day, count in clear.items()}
-        return replace(self, shape=image.shape, masked_rates=rates)
+        return replace(self, shape=image.shape, masked_rates=masked_rates(image, self.hr))
 
     def predict(
         self,

@@ -38,6 +38,7 @@ class Stair:
     name = "stair"
     strategy = "ALL2CONJHR"
     largest_core = _LARGEST_CORE
+    device = "cpu"
 
     @classmethod
     def of(cls, available: Mapping[str, Collection[str]]) -> Self:

@@ -118,6 +118,10 @@ class Algorithm(Protocol):
     def largest_core(self) -> int:
         """Fine pixels along the side of a core that it computes best at once: a multiple of :data:`RATIO`."""
 
+    @property
+    def device(self) -> str:
+        """The device that it computes on."""
+
     def fingerprint(self) -> object:
         """What decides its predictions beside the observations, as plain JSON."""
 

@@ -1,0 +1,106 @@
+"""Networks that make one image of a few: on a device, and kept by the process that has loaded them."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from sitsinfer.errors import DeviceError, WeightsError
+from sitsinfer.predict import lay_out, resolve_device, resolve_precision
+from sitsinfer.weights import FusionCard, load_fusion_card, load_modules
+
+_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class ImageNetwork:
+    """A network that takes images and gives one. For one thread at a time."""
+
+    def __init__(self, name: str, module: nn.Module, device: str = "auto", precision: str = "auto") -> None:
+        """Put a network on a device.
+
+        Args:
+            name: What errors call it.
+            module: Takes batches of images, and gives one of reflectance.
+            device: See :func:`~sitsinfer.predict.resolve_device`.
+            precision: See :func:`~sitsinfer.predict.resolve_precision`.
+
+        Raises:
+            DeviceError: If there is no such device or precision.
+        """
+        self._name = name
+        self._device = torch.device(resolve_device(device))
+        self._precision = resolve_precision(precision, str(self._device))
+        self._module = lay_out(module.to(self._device)).eval()
+        if self._device.type == "cuda" and self._precision == "fp32":
+            torch.backends.cudnn.allow_tf32 = False  # its products keep only 10 bits
+            torch.backends.cuda.matmul.allow_tf32 = False
+
+    @torch.inference_mode()
+    def __call__(self, *images: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Compute one image of others, each (C, H, W) with bands and size of its own.
+
+        Raises:
+            DeviceError: If the device's memory does not suffice.
+            WeightsError: If the network gives what is no number.
+        """
+        batches = [torch.from_numpy(np.ascontiguousarray(image))[None].to(self._device) for image in images]
+        try:
+            with torch.autocast(self._device.type, _DTYPES[self._precision], enabled=self._precision != "fp32"):
+                found: NDArray[np.float32] = self._module(*batches)[0].float().cpu().numpy()
+        except torch.OutOfMemoryError:
+            raise DeviceError(
+                f"One sub-tile does not fit in the memory of {self._device}. Choose a smaller one, or another device."
+            ) from None
+        if not np.isfinite(found).all():
+            remedy = "Fetch the model again." if self._precision == "fp32" else "Choose precision fp32."
+            raise WeightsError(f"Model '{self._name}' gives values that are not numbers in {self._precision}. {remedy}")
+        return found
+
+
+_loaded: dict[tuple[str, ...], ImageNetwork] = {}  # the one network that a process keeps
+_loading = threading.Lock()
+
+
+def get_network(card: FusionCard, folder: Path, device: str, precision: str, threads: int) -> ImageNetwork:
+    """Load a network, or take it from memory if this process has loaded it in the same way before.
+
+    Args:
+        card: Its card.
+        folder: Where its weights are.
+        device: See :class:`ImageNetwork`.
+        precision: Likewise.
+        threads: Threads that this process computes with on a CPU.
+
+    Raises:
+        WeightsError: If the weights do not fit the card.
+        DeviceError: If there is no such device or precision.
+    """
+    key = (card.to_json(), device, precision)  # the card names the weights by their digest
+    with _loading:
+        torch.set_num_threads(threads)
+        if key not in _loaded:
+            _loaded.clear()  # before loading: two networks may not fit
+            (module,) = load_modules(card, folder)
+            _loaded[key] = ImageNetwork(card.name, module, device, precision)
+        return _loaded[key]
+
+
+def load_card(model: str, architecture: str, device: str, precision: str) -> tuple[FusionCard, Path]:
+    """Find a model of one architecture, and see that the device is there.
+
+    Raises:
+        WeightsError: If there is no such model, or it is another network.
+        DeviceError: If there is no such device or precision.
+    """
+    card, folder = load_fusion_card(model)
+    if card.architecture != architecture:
+        raise WeightsError(
+            f"Model '{card.name}' is a '{card.architecture}', not a '{architecture}'. Choose another model."
+        )
+    resolve_precision(precision, resolve_device(device))
+    return card, folder
