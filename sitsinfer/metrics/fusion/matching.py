@@ -25,6 +25,7 @@ from sitsinfer.products.dated import Published, read_back
 from sitsinfer.products.raster import open_raster
 from sitsinfer.series import Series, open_series
 from sitsinfer.series.names import date_in_path, sensor_in
+from sitsinfer.series.pair import THERMAL, open_pair
 from sitsinfer.series.types import listing
 
 _FUSED = re.compile(r".+_\d{8}_(sentinel2|landsat)")
@@ -230,6 +231,8 @@ def _images(path: Path) -> list[Image]:
     if path.is_file() and not is_cube(path):
         return [_Raster.of(path)]
     series = open_series(path)
+    if _sensor_in(series.sensor) == "lr" and THERMAL not in series.bands:
+        series = open_pair(None, lr=path).lr or series  # which knows what else temperature is called
     dates = (replace(series, acquisitions=(acquisition,)) for acquisition in series.acquisitions)
     return [_Acquisition(date.select(bands=_bands_of(date))) for date in dates]
 

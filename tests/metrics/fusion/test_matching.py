@@ -56,6 +56,15 @@ def test_a_series_of_30_m_is_compared_with_landsat_predictions(fused, tmp_path):
     np.testing.assert_allclose(scores.rmse, [0.1, 2], rtol=1e-4)
 
 
+def test_temperature_is_compared_whatever_landsat_calls_it(fused, tmp_path):
+    values = stored(LR, (8, 10), 0.2, 298)
+    place = Affine(30, 0, CORNER[0], 0, -30, CORNER[1])
+    write_raster(tmp_path / "l8" / "LC08_20220115.tif", values, ("B04", "B10"), transform=place, nodata=-10000)
+    (scores,), _ = scores_of(fused, tmp_path / "l8")
+    assert scores.bands == LR
+    np.testing.assert_allclose(scores.rmse, [0.1, 2], rtol=1e-4)
+
+
 def test_pixel_size_tells_the_sensor_where_no_name_does(tmp_path):
     prediction = write_date(tmp_path / "prediction.tif", ("B04", "B05"), 0.3)
     reference = write_date(tmp_path / "reference.tif", ("B04", "B05"), 0.3, shape=(8, 10), pixel=30)
