@@ -26,7 +26,15 @@ PUBLISHED_MARGIN = 18
 PUBLISHED_CORE = 165
 """Fine pixels along the side of a sub-tile, in the published procedure."""
 
-_LARGEST_CORE = 198
+_MAPS_HELD = 5
+"""How often the widest maps of a frame are in memory at once while it is encoded, measured."""
+
+_STRIPS_HELD = 6
+"""How often a strip of tokens is, while it is decoded, measured."""
+
+_TOKENS_HELD = 8
+"""How often the tokens of a chunk are."""
+
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _CHUNKS = {"cpu": Chunks(), "cuda": Chunks(dates=8, tokens=1 << 20, strip=1 << 21), "mps": Chunks(4, 1 << 17, 1 << 18)}
 
@@ -54,6 +62,7 @@ class Tamrf:
 
     name = "tamrf"
     strategy = None
+    largest_core = PUBLISHED_CORE  # larger ones save some of the margins (2 % at 198) and need more memory
 
     @classmethod
     def load(
@@ -97,11 +106,6 @@ class Tamrf:
             margins = {"lr": self.margin // RATIO, "hr": self.margin}
         return {sensor: Reads(self.card.sensors[sensor].bands, margins[sensor]) for sensor in SENSORS}
 
-    @property
-    def largest_core(self) -> int:
-        """A trade of margins, which large cores share, against memory."""
-        return _LARGEST_CORE if self.margin is None else PUBLISHED_CORE
-
     def fingerprint(self) -> object:
         """The weights, the margin and the precision."""
         return [self.card.digest, self.margin, resolve_precision(self.precision, resolve_device(self.device))]
@@ -109,13 +113,13 @@ class Tamrf:
     def working_bytes(self, core: int, dates: Mapping[str, int], queries: int) -> int:
         """Features of all dates, one date's maps on their way there, and a strip of tokens on theirs to bands."""
         options = Hyperparameters(**self.card.hyperparameters)
-        seen = core + 2 * self.reads["hr"].margin
-        features = sum(dates.get(sensor, 0) for sensor in SENSORS) * options.latent_size
-        encoding = _MAPS * (options.latent_size + 4 * options.growth_channels) * seen**2
+        width = core + 2 * DECODER_RADIUS
+        features = sum(dates.get(sensor, 0) for sensor in SENSORS) * options.latent_size * width**2
+        maps = (options.latent_size + 4 * options.growth_channels) * (core + 2 * self.reads["hr"].margin) ** 2
         chunks = _CHUNKS["cpu"]
-        strip = max(chunks.strip, (1 + 2 * DECODER_RADIUS) * queries * (core + 2 * DECODER_RADIUS))
-        decoding = options.token_width * (_STRIPS * strip + _TOKENS * chunks.tokens)
-        return 4 * (features * (core + 2 * DECODER_RADIUS) ** 2 + max(encoding, decoding))
+        strip = max(chunks.strip, queries * width) + 2 * DECODER_RADIUS * queries * width
+        tokens = options.token_width * (_STRIPS_HELD * strip + _TOKENS_HELD * chunks.tokens)
+        return np.dtype(np.float32).itemsize * (features + max(_MAPS_HELD * maps, tokens))
 
     def prepared(self, image: Image) -> Self:
         """Itself."""
@@ -152,11 +156,6 @@ class Tamrf:
         for sensor, days in predicted.items():
             for index, day in enumerate(queries[sensor]):
                 yield Plane(sensor, index, network.physical(sensor, days[int(day)], requests[sensor].bands))
-
-
-_MAPS = 4
-_STRIPS = 5
-_TOKENS = 8
 
 
 def _chosen(card: FusionCard, bands: Sequence[str] | None) -> dict[str, tuple[str, ...]]:
