@@ -406,9 +406,10 @@ class CubeLayer:
         step = max(1, -(-max(height, width) // size))
         indexes = [self.layer.bands.index(band) for band in bands]
         values = np.empty((len(bands), -(-height // step), -(-width // step)), self.layer.dtype)
-        for window in windows(self.grid, step * max(1, CHUNK // step)):
-            part = replace(self, steps=self.steps[:1]).read(window)[indexes, ::step, ::step]
-            row, col = window.row // step, window.col // step
+        first = replace(self, steps=self.steps[:1])
+        for window in windows(self.grid):
+            part = first.read(window)[indexes, -window.row % step :: step, -window.col % step :: step]
+            row, col = -(-window.row // step), -(-window.col // step)
             values[:, row : row + part.shape[1], col : col + part.shape[2]] = part
         return values, (values != self.layer.nodata).all(axis=0)
 

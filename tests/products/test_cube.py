@@ -1,4 +1,5 @@
 import datetime
+import functools
 from dataclasses import replace
 
 import h5netcdf
@@ -12,7 +13,7 @@ from sitsinfer.errors import OutputError, SeriesError
 from sitsinfer.grid import Window, whole
 from sitsinfer.products import cube
 from sitsinfer.products.cube import open_cube, read_cube_tags, write_cube
-from sitsinfer.products.windows import STEP
+from sitsinfer.products.windows import STEP, windows
 from sitsinfer.series import open_series, read_stack
 from tests.products.conftest import DATES
 
@@ -120,7 +121,7 @@ def test_degrees_are_named_as_such(ending, dated_source, tmp_path):
 
 @ENDINGS
 def test_thumbnail_takes_every_nth_pixel(ending, dated_source, tmp_path, monkeypatch):
-    monkeypatch.setattr(cube, "CHUNK", 16)  # several windows
+    monkeypatch.setattr(cube, "windows", functools.partial(windows, step=16))
     source = dated_source(height=50, width=121)
     write_cube([source], tmp_path / f"l3a{ending}", TAGS)
     with open_cube(tmp_path / f"l3a{ending}") as (layer,):
