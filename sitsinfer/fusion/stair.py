@@ -8,7 +8,7 @@ Environment 214, 2018.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -30,10 +30,13 @@ class Stair:
     Attributes:
         hr: Bands of the fine sensor.
         lr: The coarse sensor's bands of the same colours, in the same order.
+        coarse_masks: Whether what clouds hide from the coarse sensor counts as not seen. The published comparison does
+            not look at these masks, and predicts clouds.
     """
 
     hr: tuple[str, ...]
     lr: tuple[str, ...]
+    coarse_masks: bool = True
 
     name = "stair"
     strategy = "ALL2CONJHR"
@@ -86,6 +89,8 @@ class Stair:
         fine, coarse = inputs.get("hr"), inputs.get("lr")
         if fine is None or coarse is None:
             return
+        if self.coarse_masks:
+            coarse = replace(coarse, values=np.where(coarse.clear[:, None], coarse.values, np.float32(MISSING)))
         conjunctions = Conjunctions.of(fine, coarse)
         for index, day in enumerate(queries.get("hr", ())):
             values = predict_day(fine, coarse, conjunctions, int(day))

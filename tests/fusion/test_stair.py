@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -19,7 +21,7 @@ from tests.fusion.ground import (
 )
 
 GROUND = Ground.random()
-STAIR = Stair.of(BANDS)
+STAIR = replace(Stair.of(BANDS), coarse_masks=False)  # as published
 COMMON = (9, 44, 81, 201)
 QUERIES = {"hr": (0, 44, 60, 81, 100, 201, 400)}
 FINE = GROUND.shape
@@ -90,6 +92,17 @@ def test_pixels_that_the_coarse_sensor_missed_on_one_day_are_taken_from_others()
     between = values[then[0]] + np.float32((81 - 60) / (150 - 60)) * (values[then[1]] - values[then[0]])
     lacking = bicubic(between[LR, :, :] - full.lr.values[LR_DAYS.index(81)][LR, :, :], 3)
     np.testing.assert_allclose((ours["hr", 81] - theirs["hr", 81])[..., 33:], lacking[..., 33:], atol=2e-6)
+
+
+def test_what_clouds_hide_from_the_coarse_sensor_does_not_count():
+    full = agreeable()
+    values, clear = full.lr.values.copy(), full.lr.clear.copy()
+    values[LR_DAYS.index(81), :, :, 9:] = 5
+    clear[LR_DAYS.index(81), :, 9:] = False
+    cloudy = replaced(full, "lr", values=values, clear=clear)
+    ours, theirs = (predict(Stair.of(BANDS), ground, {"hr": (44,)})["hr", 44] for ground in (cloudy, full))
+    np.testing.assert_allclose(ours, theirs, atol=2e-6)  # 9 and 201 serve as well as 9 and 81
+    assert np.abs(predict(STAIR, cloudy, {"hr": (44,)})["hr", 44] - theirs).max() > 1
 
 
 @pytest.mark.parametrize("side", [3, 15, 33])
