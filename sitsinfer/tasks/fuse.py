@@ -16,7 +16,7 @@ from sitsinfer.errors import GridError, SeriesError
 from sitsinfer.fusion.compensation import MARGIN, compensate
 from sitsinfer.fusion.observe import Look, SliceImage, View, no_observations, sensor_window
 from sitsinfer.fusion.slices import Slice
-from sitsinfer.fusion.types import RATIO, Algorithm, Observations
+from sitsinfer.fusion.types import RATIO, Algorithm, Observations, Plane
 from sitsinfer.grid import Grid, Window, offset_in, window_grid
 from sitsinfer.layers import Layer
 from sitsinfer.series import Series
@@ -218,7 +218,8 @@ class Fuse:
 
     def read(self, core: Window) -> Looks:
         """Read what the sub-tiles of a core see."""
-        area = functools.reduce(Window.union, (self._seen(cover) for cover in self._subtiles(core)))
+        parts = (part for cover in self._subtiles(core) for part in self._parts(cover))
+        area = functools.reduce(Window.union, parts)
         return {sensor: view.read(self._sensor_window(area, sensor)) for sensor, view in self.views.items()}
 
     def compute(self, inputs: Looks, core: Window, threads: int) -> TileResult:
@@ -266,13 +267,36 @@ class Fuse:
         }
         shared = cover.intersection(core.shift(*self.origin))
         inner, outer = shared.slices_in(seen), shared.shift(-self.origin[0], -self.origin[1]).slices_in(core)
-        for plane in algorithm.predict(self._observations(inputs, piece, seen), queries, seen, threads):
+        for plane in self._planes_of(inputs, piece, algorithm, cover, queries, threads):
             day, values = dates[plane.sensor][plane.index], plane.values
             if plane.sensor == "lr" and self.residual_compensation:
                 values = self._compensated(inputs, values, seen, day)
             chosen = [self.algorithm.writes[plane.sensor].index(band) for band in self.writes[plane.sensor]]
             where = self._planes(plane.sensor, [day])
             layers[LAYERS[plane.sensor]][where[0] : where[-1] + 1, *outer] = _quantised(values[chosen][:, *inner])
+
+    def _planes_of(
+        self,
+        inputs: Looks,
+        piece: Slice,
+        algorithm: Algorithm,
+        cover: Window,
+        queries: Mapping[str, NDArray[np.int64]],
+        threads: int,
+    ) -> Iterator[Plane]:
+        """What is predicted for a sub-tile, over all that must be known of it; put together where that is in parts."""
+        seen, parts = self._seen(cover), self._parts(cover)
+        whole: dict[tuple[str, int], NDArray[np.float32]] = {}
+        for part in parts:
+            for plane in algorithm.predict(self._observations(inputs, piece, part), queries, part, threads):
+                if len(parts) == 1:
+                    yield plane
+                    continue
+                shared, key = part.intersection(seen), (plane.sensor, plane.index)
+                values = whole.setdefault(key, np.full((len(plane.values), *seen.shape), np.nan, np.float32))
+                values[:, *shared.slices_in(seen)] = plane.values[:, *shared.slices_in(part)]
+        for (sensor, index), values in whole.items():
+            yield Plane(sensor, index, values)
 
     def _observations(self, inputs: Looks, piece: Slice, seen: Window) -> dict[str, Observations]:
         """What the algorithm is given of a slice: every sensor that takes part, be it with no date."""
@@ -308,10 +332,13 @@ class Fuse:
 
     def _subtiles(self, core: Window) -> Iterator[Window]:
         """Sub-tiles that reach into a core, as windows of the image: whole, so that every tile computes the same."""
-        inner, image = core.shift(*self.origin), Window(0, 0, *self.pair.fine.shape)
-        first, side = self._lattice, self.tile_step
-        for row in range(first[0] + (inner.row - first[0]) // side * side, inner.stop_row, side):
-            for col in range(first[1] + (inner.col - first[1]) // side * side, inner.stop_col, side):
+        return self._reaching(core.shift(*self.origin))
+
+    def _reaching(self, area: Window) -> Iterator[Window]:
+        """Sub-tiles that reach into a window of the image."""
+        image, first, side = Window(0, 0, *self.pair.fine.shape), self._lattice, self.tile_step
+        for row in range(first[0] + (area.row - first[0]) // side * side, area.stop_row, side):
+            for col in range(first[1] + (area.col - first[1]) // side * side, area.stop_col, side):
                 subtile = Window(row, col, side, side)
                 yield subtile if self.published_tiling else subtile.intersection(image)
 
@@ -322,11 +349,16 @@ class Fuse:
         return (row - row % RATIO, col - col % RATIO) if self.published_tiling else (0, 0)
 
     def _seen(self, cover: Window) -> Window:
-        """What is predicted for a sub-tile: itself, or a wider window if it is to be compensated."""
+        """What must be known of a sub-tile: itself, or what is around it as well if it is to be compensated."""
         if not self.residual_compensation:
             return cover
         wide = cover.expand(MARGIN)
         return wide.intersection(Window(0, 0, *self.pair.fine.shape))
+
+    def _parts(self, cover: Window) -> list[Window]:
+        """Windows that are predicted for a sub-tile: all at once, or sub-tiles as published and their neighbours."""
+        seen = self._seen(cover)
+        return [seen] if seen == cover or not self.published_tiling else list(self._reaching(seen))
 
     def _sensor_window(self, area: Window, sensor: str) -> Window:
         return sensor_window(_aligned(area), sensor, self.algorithm.reads[sensor].margin)
