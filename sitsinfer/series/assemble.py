@@ -263,13 +263,13 @@ def _union(base: Grid, grids: Iterable[Grid]) -> Window:
 def _footprint(base: Grid, grid: Grid) -> Window:
     if is_aligned(base, grid):
         return Window(*offset_in(base, grid), *grid.shape)
-    cols, rows = _apply(~base.affine, *_outline(grid, base))
+    cols, rows = _apply(~base.affine, *outline(grid, base))
     snug = 1e-3  # pixels: an edge that lies on a pixel's edge, but for rounding, does not take in the next pixel
     row, col = int(np.floor(rows.min() + snug)), int(np.floor(cols.min() + snug))
     return Window(row, col, int(np.ceil(rows.max() - snug)) - row, int(np.ceil(cols.max() - snug)) - col)
 
 
-def _outline(grid: Grid, base: Grid) -> _Points:
+def outline(grid: Grid, base: Grid) -> _Points:
     """Points on the edge of a grid, x and y in the CRS of another."""
     along = np.linspace(0, 1, 33)
     none, full = np.zeros_like(along), np.ones_like(along)

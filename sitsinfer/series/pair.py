@@ -15,7 +15,7 @@ from odc.geo.geobox import GeoBox
 
 from sitsinfer.errors import SeriesError
 from sitsinfer.grid import Bounds, Grid, Window, is_aligned, window_grid
-from sitsinfer.series.assemble import common_grid
+from sitsinfer.series.assemble import common_grid, outline
 from sitsinfer.series.layouts import open_series, refuse_doubts
 from sitsinfer.series.ls2s2 import open_pan
 from sitsinfer.series.types import Acquisition, Image, Series, Source, listing
@@ -268,9 +268,8 @@ def covered(grid: Grid, source: Grid) -> Window:
 
 def _bounds(source: Grid, grid: Grid) -> Bounds:
     """The bounding box of a grid in the CRS of another."""
-    assert grid.crs is not None, "grids of series have a CRS"
-    left, bottom, right, top = source.footprint(grid.crs).boundingbox.bbox
-    return left, bottom, right, top
+    x, y = outline(source, grid)
+    return float(x.min()), float(y.min()), float(x.max()), float(y.max())
 
 
 def _overlap(base: Grid, found: Mapping[str, Series]) -> Window:
