@@ -30,13 +30,13 @@ class Stair:
     Attributes:
         hr: Bands of the fine sensor.
         lr: The coarse sensor's bands of the same colours, in the same order.
-        coarse_masks: Whether what clouds hide from the coarse sensor counts as not seen. The published comparison does
-            not look at these masks, and predicts clouds.
+        as_published: Whether to do no better than the published comparison, which does not look at the coarse sensor's
+            masks and so predicts clouds, and has nothing to say where the two sensors never looked on the same day.
     """
 
     hr: tuple[str, ...]
     lr: tuple[str, ...]
-    coarse_masks: bool = True
+    as_published: bool = False
 
     name = "stair"
     strategy = "ALL2CONJHR"
@@ -89,11 +89,14 @@ class Stair:
         fine, coarse = inputs.get("hr"), inputs.get("lr")
         if fine is None or coarse is None:
             return
-        if self.coarse_masks:
+        if not self.as_published:
             coarse = replace(coarse, values=np.where(coarse.clear[:, None], coarse.values, np.float32(MISSING)))
         conjunctions = Conjunctions.of(fine, coarse)
         for index, day in enumerate(queries.get("hr", ())):
             values = predict_day(fine, coarse, conjunctions, int(day))
+            if not self.as_published and (values is None or np.isnan(values).any()):
+                stand_in = predict_alone(fine, coarse, int(day))
+                values = stand_in if values is None else np.where(np.isnan(values), stand_in, values)
             if values is not None:
                 yield Plane("hr", index, values)
 
@@ -158,14 +161,43 @@ def predict_day(
         return None
     shape = fine.clear.shape[-2:]
     around = Bracket.of(others.seen, others.days, day)
-    predicted = middle(bicubic(_coarse_on(coarse, day), RATIO), shape).copy()
-    for index in np.union1d(around.before, around.after):
-        weight = np.where(around.before == index, 1 - around.share, np.float32(0))
-        weight += np.where(around.after == index, around.share, np.float32(0))
-        seen_then = middle(bicubic(coarse.values[others.dates[index]], RATIO), shape)
+    predicted = _upsampled(_coarse_on(coarse, day), shape)
+    for index, weight in _weights(around):
+        seen_then = _upsampled(coarse.values[others.dates[index]], shape)
         difference = interpolate(fine.values, fine.clear, fine.days, int(others.days[index]), left_out=day) - seen_then
         predicted += weight * difference
     return predicted
+
+
+def predict_alone(fine: Observations, coarse: Observations, day: int) -> NDArray[np.float32]:
+    """Predict one day of the fine sensor where no conjunction helps.
+
+    The difference is taken on the fine sensor's own clear dates around the day, with the coarse series filled linearly
+    in time: what the fine one saw then, changed by as much as the coarse one has changed since. Arguments are those of
+    :func:`predict_day`.
+
+    Returns:
+        (C, H, W), NaN where one of the two never saw anything clear.
+    """
+    shape = fine.clear.shape[-2:]
+    around = Bracket.of(fine.clear, fine.days, day, left_out=day)
+    predicted = _upsampled(_coarse_on(coarse, day), shape) + around.at(fine.values)
+    for index, weight in _weights(around):
+        predicted -= weight * _upsampled(_coarse_on(coarse, int(fine.days[index])), shape)
+    return predicted
+
+
+def _upsampled(values: NDArray[np.float32], shape: tuple[int, int]) -> NDArray[np.float32]:
+    """Coarse pixels on fine ones, as many of them as there are of the fine sensor."""
+    return middle(bicubic(values, RATIO), shape).copy()
+
+
+def _weights(around: Bracket) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    """The dates that a bracket takes, and the weight of each, (H, W); NaN where it knows of none."""
+    for index in np.union1d(around.before, around.after):
+        weight = np.where(around.before == index, 1 - around.share, np.float32(0))
+        weight += np.where(around.after == index, around.share, np.float32(0))
+        yield int(index), weight
 
 
 def _coarse_on(coarse: Observations, day: int) -> NDArray[np.float32]:

@@ -21,7 +21,7 @@ from tests.fusion.ground import (
 )
 
 GROUND = Ground.random()
-STAIR = replace(Stair.of(BANDS), coarse_masks=False)  # as published
+STAIR = replace(Stair.of(BANDS), as_published=True)
 COMMON = (9, 44, 81, 201)
 QUERIES = {"hr": (0, 44, 60, 81, 100, 201, 400)}
 FINE = GROUND.shape
@@ -105,9 +105,26 @@ def test_what_clouds_hide_from_the_coarse_sensor_does_not_count():
     assert np.abs(predict(STAIR, cloudy, {"hr": (44,)})["hr", 44] - theirs).max() > 1
 
 
+def test_without_common_days_the_fine_sensor_changes_as_the_coarse_one_did():
+    full = agreeable()
+    kept = [index for index, day in enumerate(full.lr.days) if day not in COMMON]
+    apart = replaced(full, "lr", values=full.lr.values[kept], clear=full.lr.clear[kept], days=full.lr.days[kept])
+    queries = {"hr": (100,)}
+    assert not predict(STAIR, apart, queries)
+    plane = predict(Stair.of(BANDS), apart, queries)["hr", 100]
+    seen = [apart.lr.values[list(apart.lr.days).index(day)][LR, :, :] for day in (60, 150)]
+    coarse = {day: seen[0] + np.float32((day - 60) / 90) * (seen[1] - seen[0]) for day in (81, 100, 140)}
+    fine = {day: full.hr.values[HR_DAYS.index(day)][HR, :, :] for day in (81, 140)}
+    share = np.float32((100 - 81) / (140 - 81))
+    change = coarse[100] - (1 - share) * coarse[81] - share * coarse[140]
+    expected = (1 - share) * fine[81] + share * fine[140] + bicubic(change, 3)
+    np.testing.assert_allclose(plane[:, 6:-6, 6:-6], expected[:, 6:-6, 6:-6], atol=2e-6)
+
+
+@pytest.mark.parametrize("stair", [STAIR, Stair.of(BANDS)])
 @pytest.mark.parametrize("side", [3, 15, 33])
-def test_tiling_leaves_no_trace(side):
-    assert_equal(predict_in_tiles(STAIR, GROUND, QUERIES, side), predict(STAIR, GROUND, QUERIES))
+def test_tiling_leaves_no_trace(side, stair):
+    assert_equal(predict_in_tiles(stair, GROUND, QUERIES, side), predict(stair, GROUND, QUERIES))
 
 
 def test_the_order_of_days_changes_nothing():
