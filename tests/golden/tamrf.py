@@ -31,7 +31,7 @@ from tests.golden.generator import Arrays, Fixture, GeneratorError, MissError, N
 Case = Callable[[Fixture], tuple[Arrays, Arrays]]
 """From a fixture to what we compute and what is expected, by the same names."""
 
-_PARTS = ("tamrf_baselines", "tamrf_networks", "tamrf_dates", "tamrf_metrics")
+_PARTS = ("tamrf_baselines", "tamrf_networks", "tamrf_dates", "tamrf_metrics", "tamrf_cli")
 
 _PREDICTIONS = 2e-6
 _INTERMEDIATE = 1e-5
@@ -311,7 +311,7 @@ def _algorithm(fixture: Fixture, margin: int) -> Iterator[Tamrf]:
         title="Golden",
         description="Weights by rule.",
         architecture="tamrf",
-        hyperparameters=_hyperparameters(fixture),
+        hyperparameters=hyperparameters(fixture),
         task="fuse",
         reference="first-of-year",
         days=365,
@@ -329,14 +329,14 @@ def _algorithm(fixture: Fixture, margin: int) -> Iterator[Tamrf]:
 
 def _network(fixture: Fixture) -> Any:
     """The network, with the weights that the fixture lists; parts have none but their own."""
-    module = models.build("tamrf", _hyperparameters(fixture)).eval()
+    module = models.build("tamrf", hyperparameters(fixture)).eval()
     missing, unexpected = module.load_state_dict(module_weights(fixture), strict=False)
     if unexpected or (missing and _short(fixture).startswith("full_")):
         raise MissError(f"state dict lacks {missing}, has no {unexpected}")
     return module
 
 
-def _hyperparameters(fixture: Fixture) -> dict[str, Any]:
+def hyperparameters(fixture: Fixture) -> dict[str, Any]:
     """Ours, from those of the whole network, or of a part."""
     published = fixture.hyperparameters
     spatial = published.get("spatial_encoder", published)
