@@ -161,6 +161,11 @@ def _cropped(x: Tensor, like: Tensor) -> Tensor:
     return _cropped_by(x, (x.shape[-1] - like.shape[-1]) // 2)
 
 
+def _joined(maps: Sequence[Tensor]) -> Tensor:
+    """The channels of maps, at the size of the last of them."""
+    return torch.cat([_cropped(some, maps[-1]) for some in maps], dim=1) if len(maps) > 1 else maps[0]
+
+
 class DenseBlock(nn.Module):
     """Five convolutions, each of which sees what all before it gave, and a scaled residual."""
 
@@ -175,12 +180,10 @@ class DenseBlock(nn.Module):
 
     def forward(self, x: Tensor, paddings: Iterator[int]) -> Tensor:
         """Compute (N, C, H, W); each convolution takes its padding, 0 or 1, from ``paddings``."""
-        seen, last = [x], x
+        seen = [x]
         for conv in self._convolutions:
-            joined = torch.cat([_cropped(maps, last) for maps in seen], dim=1) if len(seen) > 1 else x
-            last = _leaky(_convolve(conv, joined, next(paddings)))
-            seen.append(last)
-        return torch.addcmul(_cropped(x, last), last, self.scale)
+            seen.append(_leaky(_convolve(conv, _joined(seen), next(paddings))))
+        return torch.addcmul(_cropped(x, seen[-1]), seen[-1], self.scale)
 
 
 class BasicBlock(nn.Module):
