@@ -10,11 +10,11 @@ from sitsinfer import engine
 from sitsinfer.api.checks import absolute, check_names, tell
 from sitsinfer.area import Area
 from sitsinfer.engine import Options, Summary
-from sitsinfer.errors import SeriesError
+from sitsinfer.errors import OutputError, SeriesError
 from sitsinfer.fusion.algorithms import Wanted, build
-from sitsinfer.fusion.observe import View
 from sitsinfer.fusion.slices import explain, slices
-from sitsinfer.fusion.strategies import StrategyOptions
+from sitsinfer.fusion.strategies import SENSORS as CALLED
+from sitsinfer.fusion.strategies import STRATEGIES, StrategyOptions
 from sitsinfer.metrics.fusion import Comparison, DateScores, compare, to_csv
 from sitsinfer.metrics.fusion.pixels import LayerPixels, ViewPixels
 from sitsinfer.products import animation as pages
@@ -28,6 +28,9 @@ from sitsinfer.tasks.fuse import LAYERS, Fuse
 
 SENSORS = {name: sensor for sensor, name in LAYERS.items()}
 """The sensor of a layer."""
+
+REGULAR = ("L3A", "L3A_10D")
+"""Strategies that predict dates at regular distances."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +90,7 @@ def fuse(
         end: Last date to use and to predict.
         reference_date: Where years begin, each of which is predicted from itself; ``None``: January 1st.
         residual_compensation: Whether Landsat predictions of observed days are to agree with these at 30 m.
-        metrics: Whether to compare with the observations, as ``metrics.csv`` in the folder, or beside the cube.
+        metrics: Whether to compare with the observations, as a ``.metrics.csv`` beside the STAC item.
         animation: A page to write with a slider over the dates.
         subtile: Fine pixels along the side of what is computed at once.
         margin: Fine pixels of context around each sub-tile, as published; ``None``: all that is seen.
@@ -104,8 +107,9 @@ def fuse(
     pair = open_pair(ts, hr, lr, strict=strict)
     wanted = Wanted(_bands(pair), model, bands, margin, device, precision)
     method = build(algorithm, wanted)
-    strategy = (strategy or method.strategy or "ALL").upper()
+    strategy = _spelled(strategy or method.strategy or "ALL")
     chosen = strategy_options or StrategyOptions()
+    _check_options(strategy, chosen)
     dates = _dates(pair, method.reads)
     task = Fuse(
         pair=pair,
@@ -143,12 +147,34 @@ def explain_fusion(
     Raises:
         SitsInferError: What stands in the way, on one line.
     """
+    strategy, chosen = _spelled(strategy), strategy_options or StrategyOptions()
+    _check_options(strategy, chosen)
     dates = None
     if any(path is not None for path in (ts, hr, lr)):
         dates = _dates(open_pair(ts, hr, lr), ("hr", "lr"))
-    return explain(
-        strategy.upper(), dates, strategy_options, reference=reference_date, sensor=sensor, start=start, end=end
-    )
+    return explain(strategy, dates, chosen, reference=reference_date, sensor=sensor, start=start, end=end)
+
+
+def _spelled(strategy: str) -> str:
+    """A strategy's name as published, in whatever case it is given."""
+    return next((name for name in STRATEGIES if name.upper() == strategy.upper()), strategy)
+
+
+def _check_options(strategy: str, options: StrategyOptions) -> None:
+    """See that a strategy has a use for what only some take.
+
+    Raises:
+        SeriesError: If it has none.
+    """
+    if options.dates and strategy != "CUSTOM":
+        raise SeriesError(
+            f"Dates are given, but strategy {strategy} chooses its own. Leave the dates out, or choose CUSTOM."
+        )
+    if options.every is not None and strategy not in REGULAR:
+        raise SeriesError(
+            f"Strategy {strategy} predicts no date every {options.every} days. "
+            f"Leave every out, or choose {' or '.join(REGULAR)}."
+        )
 
 
 def _series(pair: Pair) -> dict[str, Series]:
@@ -198,16 +224,11 @@ class _Run:
     @property
     def table(self) -> Path:
         """Where scores go."""
-        return self.item.with_name("metrics.csv" if self.out in self.item.parents else f"{self.out.stem}.metrics.csv")
+        return self.item.with_suffix(".metrics.csv")
 
     def go(self, metrics: bool, animation: Path | None) -> Fusion:
         """Make what is missing."""
-        extra = [*([self.table] if metrics else []), *([animation] if animation else [])]
-        check_names([*self.files, self.item, *extra], *_series(self.task.pair).values())
-        if not self.options.overwrite and self.item.exists() and not is_item(self.item):
-            raise engine.foreign(self.item)
-        if animation is not None:
-            engine.check_places([animation])
+        self._check(metrics, animation)
         is_drawn = animation is None or self._is_drawn(animation)
         outputs = engine.Outputs(self.out, self.files, self._publish, dated.read_tags)
         summary = engine.run(self.task, outputs, self.options)
@@ -216,11 +237,65 @@ class _Run:
         if animation is not None and not (summary.unchanged and is_drawn):
             title = f"{self.strategy} by {self.task.algorithm.name}"
             pages.write_animation(animation, dated.read_back(self.files), title, dated.read_tags(self.files[0]))
-        scores = tuple(self._scores()) if metrics and not (summary.unchanged and self._is_scored()) else ()
+        scores = (
+            tuple(compare(self._comparisons())) if metrics and not (summary.unchanged and self._is_scored()) else ()
+        )
         if scores:
             with whole_file(self.table) as draft:
                 draft.write_text(to_csv(scores), encoding="utf-8")
         return Fusion(summary, scores)
+
+    def _check(self, metrics: bool, animation: Path | None) -> None:
+        """See that something comes out, and that nothing is in its way.
+
+        Raises:
+            SeriesError: If nothing comes out, or nothing that it could be compared with.
+            OutputError: If something is in the way.
+        """
+        self._check_targets()
+        if metrics:
+            self._check_observed()
+        extra = [*([self.table] if metrics else []), *([animation] if animation else [])]
+        series = _series(self.task.pair).values()
+        check_names([*self.files, self.item, *extra], *series)
+        if self.out.resolve() in (one.root.resolve() for one in series):
+            raise OutputError(f"{self.out} is the folder of a series, which would grow by the output. Choose another.")
+        made_by_us = {self.item: is_item, **({self.table: _is_table} if metrics else {})}
+        for path, is_ours in made_by_us.items():
+            if not self.options.overwrite and path.exists() and not is_ours(path):
+                raise engine.foreign(path)
+        if animation is not None:
+            engine.check_places([animation])
+
+    def _check_targets(self) -> None:
+        """See that there is a date to predict, of a sensor that has bands to come out.
+
+        Raises:
+            SeriesError: If there is none.
+        """
+        task = self.task
+        if task.targets:
+            return
+        asked = [sensor for sensor in LAYERS if any(piece.targets(sensor) for piece in task.slices)]
+        dates, bands = (" and ".join(CALLED[sensor] for sensor in sensors) for sensors in (asked, task.writes))
+        raise SeriesError(
+            f"Nothing comes out: strategy {self.strategy} predicts dates of {dates}, and the bands to come out are "
+            f"{bands}'s ({', '.join(band for found in task.writes.values() for band in found)}). "
+            f"Set sensor to both, or choose other bands or another strategy."
+        )
+
+    def _check_observed(self) -> None:
+        """See that a date to predict was observed.
+
+        Raises:
+            SeriesError: If none was.
+        """
+        dates = ((sensor, day) for sensor, days in self.task.targets.items() for day in days)
+        if not any(self.task.observed(sensor, day) for sensor, day in dates):
+            raise SeriesError(
+                f"No date that {self.strategy} predicts was observed, so that there is nothing to compare with. "
+                f"Leave out the metrics, or choose a strategy that predicts observed dates, such as GAPS."
+            )
 
     def _publish(self, store: Store, tags: Mapping[str, str], summary: Summary) -> None:
         sources = [store.source(layer.name) for layer in store.layers]
@@ -245,28 +320,12 @@ class _Run:
             return False
         return self.table.stat().st_mtime_ns >= max(file.stat().st_mtime_ns for file in self.files)
 
-    def _scores(self) -> Iterator[DateScores]:
-        """Compare each published date with its observation, where there is one.
-
-        Raises:
-            SeriesError: If there is none.
-        """
-        observed = [one for one in dated.read_back(self.files) if self._observed(one) is not None]
-        if not observed:
-            raise SeriesError(
-                f"No date that {self.strategy} predicts was observed, so that there is nothing to compare with. "
-                f"Leave out the metrics, or choose a strategy that predicts observed dates, such as GAPS."
-            )
-        return compare(self._comparisons(observed))
-
-    def _observed(self, one: dated.Published) -> View | None:
-        return self.task.observed(SENSORS[one.name], one.date)
-
-    def _comparisons(self, observed: Sequence[dated.Published]) -> Iterator[Comparison]:
-        """Published dates beside their observations, each open as long as it is looked at."""
-        for one in observed:
-            view = self._observed(one)
-            assert view is not None, "only dates that were observed come here"
+    def _comparisons(self) -> Iterator[Comparison]:
+        """Published dates beside their observations, where there are any, each open as long as it is looked at."""
+        for one in dated.read_back(self.files):
+            view = self.task.observed(SENSORS[one.name], one.date)
+            if view is None:
+                continue
             with one.open() as source:
                 yield Comparison(
                     name=f"{one.name} {one.date}",
@@ -295,3 +354,9 @@ class _Run:
             "tiles": summary.tiles,
             "seconds": dict(summary.seconds),
         }
+
+
+def _is_table(path: Path) -> bool:
+    """Whether a file is a table of scores that a run wrote."""
+    with path.open(encoding="utf-8", errors="replace") as file:
+        return file.readline().startswith("name,sensor,date,")

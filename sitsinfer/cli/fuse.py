@@ -74,7 +74,9 @@ def fuse(
     sensor: Annotated[Sensor | None, typer.Option(help="Whose bands come out. [default: as the strategy says]")] = None,
     start: opt.Start = None,
     end: opt.End = None,
-    year: Annotated[int | None, typer.Option(help="A calendar year, instead of start and end.")] = None,
+    year: Annotated[
+        int | None, typer.Option(min=1, max=9999, help="A calendar year, instead of start and end.")
+    ] = None,
     reference_date: Annotated[
         datetime.date | None,
         typer.Option(
@@ -104,7 +106,7 @@ def fuse(
         typer.Option("--residual-compensation", help="Make Landsat predictions agree with observed days at 30 m."),
     ] = False,
     metrics: Annotated[
-        bool, typer.Option("--metrics", help="Compare with the observations: a table, and metrics.csv.")
+        bool, typer.Option("--metrics", help="Compare with the observations: a table, and a .metrics.csv.")
     ] = False,
     animation: Annotated[Path | None, typer.Option(help="A page to write with a slider over the dates.")] = None,
     subtile: Annotated[

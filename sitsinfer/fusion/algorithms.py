@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from sitsinfer.errors import GridError, SeriesError, WeightsError
+from sitsinfer.errors import DeviceError, GridError, SeriesError, WeightsError
 from sitsinfer.fusion.types import Algorithm
 from sitsinfer.fusion.unavailable import without_weights
 
@@ -54,6 +54,7 @@ def build(name: str, wanted: Wanted) -> Algorithm:
         SeriesError: If there is no such algorithm, or a sensor lacks what it reads.
         WeightsError: If it needs weights that are not there, or takes none.
         GridError: If a margin is given to one that takes none.
+        DeviceError: If a device or a precision is asked of one that has no choice.
     """
     if name not in ALGORITHMS:
         raise SeriesError(f"There is no algorithm '{name}'. Choose {', '.join(ALGORITHMS)}.")
@@ -61,6 +62,11 @@ def build(name: str, wanted: Wanted) -> Algorithm:
         raise GridError(f"Algorithm {name} knows how far it sees: a margin is for tamrf. Leave the margin out.")
     if wanted.model is not None and name not in NETWORKS:
         raise WeightsError(f"Algorithm {name} takes no model. Leave the model out, or choose {', '.join(NETWORKS)}.")
+    if name not in NETWORKS and (wanted.device not in ("auto", "cpu") or wanted.precision not in ("auto", "fp32")):
+        raise DeviceError(
+            f"Algorithm {name} computes on the CPU, in one precision. Leave device and precision out, or choose "
+            f"{', '.join(NETWORKS)}."
+        )
     return ALGORITHMS[name](wanted)
 
 

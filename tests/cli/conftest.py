@@ -4,6 +4,7 @@ import datetime
 import logging
 import shutil
 import signal
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from sitsinfer.layers import ClassInfo
 from sitsinfer.weights import Card, Member
 from tests.conftest import write_raster
 from tests.fakes import TINY_UTAE
+from tests.pairs import write_pair
+from tests.weights.published import write_tamrf
 
 BANDS = ("B02", "B03", "B04", "B08")
 DATES = tuple(datetime.date(2022, 1, 8) + datetime.timedelta(days) for days in (0, 23, 71, 96, 170, 203))
@@ -155,3 +158,67 @@ def segment(command: Callable[..., Outcome], year: Path, tiny_model: Path, tmp_p
         return command("segment", *(word for pair in spelled for word in pair), *arguments)
 
     return call
+
+
+@pytest.fixture(scope="session")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with Sentinel-2 in ``s2`` and Landsat in ``l8``, and masks beside them. Not to be written to."""
+    folder = tmp_path_factory.mktemp("pair")
+    write_pair(folder, (24, 30))
+    return folder
+
+
+@pytest.fixture
+def spoilt(pair: Path, tmp_path: Path) -> Path:
+    """A copy of the pair, to be spoilt."""
+    return Path(shutil.copytree(pair, tmp_path / "pair"))
+
+
+@pytest.fixture(scope="session")
+def tiny_tamrf(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model folder with a TAMRF of fixed weights, imported from the published layout. Not to be written to."""
+    folder = tmp_path_factory.mktemp("models")
+    weights.import_tamrf(*write_tamrf(folder), folder / "tamrf")
+    return folder / "tamrf"
+
+
+@pytest.fixture
+def fuse(command: Callable[..., Outcome], pair: Path, tmp_path: Path) -> Callable[..., Outcome]:
+    """Call fuse on the pair with three bands and algorithm naive, to ``tmp_path / "out"``, unless told otherwise."""
+
+    def call(*arguments: Any, **options: Any) -> Outcome:
+        given = {"hr": pair / "s2", "lr": pair / "l8", "out": tmp_path / "out", "algorithm": "naive"}
+        given = {**given, "bands": "B04,B8A,LST", **options}
+        spelled = [(f"--{name.replace('_', '-')}", value) for name, value in given.items() if value is not None]
+        return command("fuse", *(word for option in spelled for word in option), *arguments)
+
+    return call
+
+
+@pytest.fixture
+def disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Path]]:
+    """Mount a small file system, as ``disk("64k")``; returns its folder."""
+    mounted: list[Path] = []
+
+    def mount(size: str) -> Path:
+        folder = tmp_path_factory.mktemp("disk")
+        words = [shutil.which("mount") or "mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder]
+        if shutil.which("mount") is None or subprocess.run(words, check=False, capture_output=True).returncode:
+            pytest.skip("mounting a small file system is not permitted here")
+        mounted.append(folder)
+        return folder
+
+    yield mount
+    for folder in mounted:
+        subprocess.run(["umount", "-l", folder], check=True)
+
+
+def enlarge(folder: Path) -> None:
+    """Give a small file system room."""
+    subprocess.run(["mount", "-o", "remount,size=16m", folder], check=True)
+
+
+def stats(folder: Path) -> dict[Path, tuple[int, int, int]]:
+    """What any writing to a folder would change."""
+    entries = [folder, *folder.rglob("*")]
+    return {path: ((stat := path.stat()).st_ino, stat.st_size, stat.st_mtime_ns) for path in entries}

@@ -17,7 +17,7 @@ from rio_cogeo.cogeo import cog_validate
 
 from sitsinfer import weights
 from sitsinfer.weights import folder as model_folders
-from tests.cli.conftest import CLASSES, DATES, NEVER, SHAPE, Outcome, spoil_pixels, write_date
+from tests.cli.conftest import CLASSES, DATES, NEVER, SHAPE, Outcome, spoil_pixels, stats, write_date
 
 Segment = Callable[..., Outcome]
 
@@ -26,12 +26,6 @@ def pixels(path: Path) -> NDArray[Any]:
     with rasterio.open(path) as file:
         values: NDArray[Any] = file.read()
         return values
-
-
-def stats(folder: Path) -> dict[Path, tuple[int, int, int]]:
-    """What any writing to a folder would change."""
-    entries = [folder, *folder.rglob("*")]
-    return {path: ((stat := path.stat()).st_ino, stat.st_size, stat.st_mtime_ns) for path in entries}
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -20,7 +20,7 @@ from affine import Affine
 from sitsinfer import api, models, weights
 from sitsinfer.engine import Options
 from sitsinfer.errors import OutputError
-from tests.cli.conftest import BANDS, CARD, DATES, HYPERPARAMETERS, Outcome, spoil_pixels, write_date
+from tests.cli.conftest import BANDS, CARD, DATES, HYPERPARAMETERS, Outcome, enlarge, spoil_pixels, write_date
 from tests.conftest import CORNER, write_raster
 
 Segment = Callable[..., Outcome]
@@ -337,28 +337,6 @@ def test_the_map_of_another_run_is_kept(segment: Segment, refuse: Callable[..., 
 
 
 # --- the disk
-
-
-@pytest.fixture
-def disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Path]]:
-    """Mount a small file system, as ``disk("64k")``; returns its folder."""
-    mounted: list[Path] = []
-
-    def mount(size: str) -> Path:
-        folder = tmp_path_factory.mktemp("disk")
-        words = [shutil.which("mount") or "mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder]
-        if shutil.which("mount") is None or subprocess.run(words, check=False, capture_output=True).returncode:
-            pytest.skip("mounting a small file system is not permitted here")
-        mounted.append(folder)
-        return folder
-
-    yield mount
-    for folder in mounted:
-        subprocess.run(["umount", "-l", folder], check=True)
-
-
-def enlarge(folder: Path) -> None:
-    subprocess.run(["mount", "-o", "remount,size=16m", folder], check=True)
 
 
 def test_a_disk_that_is_full_while_tiles_are_written(
