@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sitsinfer.errors import DeviceError, GridError, SeriesError, WeightsError
 from sitsinfer.fusion.types import Algorithm
@@ -67,7 +67,10 @@ def build(name: str, wanted: Wanted) -> Algorithm:
             f"Algorithm {name} computes on the CPU, in one precision. Leave device and precision out, or choose "
             f"{', '.join(NETWORKS)}."
         )
-    return ALGORITHMS[name](wanted)
+    algorithm = ALGORITHMS[name](wanted)
+    if set(wanted.bands or ()) <= {band for bands in algorithm.writes.values() for band in bands}:
+        return algorithm
+    return ALGORITHMS[name](replace(wanted, bands=None))  # so that whoever refuses a band can say which there are
 
 
 def _tamrf(wanted: Wanted) -> Algorithm:

@@ -87,7 +87,7 @@ class Stair:
     ) -> Iterator[Plane]:
         """Predict days of the fine sensor; see the protocol and :func:`predict_day`."""
         fine, coarse = inputs.get("hr"), inputs.get("lr")
-        if fine is None or coarse is None:
+        if fine is None or coarse is None or not len(fine.days):
             return
         if not self.as_published:
             coarse = replace(coarse, values=np.where(coarse.clear[:, None], coarse.values, np.float32(MISSING)))

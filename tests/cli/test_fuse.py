@@ -172,6 +172,19 @@ def test_one_sensor_does(fuse: Fuse, tmp_path: Path, left_out: str, name: str) -
     np.testing.assert_array_equal(values[chosen][seen], both[seen])
 
 
+@pytest.mark.parametrize(
+    ("algorithm", "strategy"), [("naive", "NOLR"), ("naive", "HRNOCONJ2HR"), ("tamrf", "NOHR"), ("tamrf", "CONJLR2HR")]
+)
+def test_a_sensor_may_be_left_without_dates(
+    fuse: Fuse, tiny_tamrf: Path, tmp_path: Path, algorithm: str, strategy: str
+) -> None:
+    model = tiny_tamrf if algorithm == "tamrf" else None
+    outcome = fuse(algorithm=algorithm, model=model, strategy=strategy, bands="B04")
+    assert (outcome.code, outcome.err) == (0, [])
+    for path in (tmp_path / "out").glob("*_sentinel2.tif"):
+        assert (pixels(path) != NODATA).mean() > 0.8
+
+
 def test_an_area_holds_the_pixels_of_the_whole(fuse: Fuse, tmp_path: Path) -> None:
     assert fuse(strategy="GAPS").code == 0
     with rasterio.open(tmp_path / "out" / "GAPS_20220703_landsat.tif") as file:

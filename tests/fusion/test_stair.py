@@ -149,6 +149,15 @@ def test_without_one_of_the_sensors_nothing_is_said():
         assert not collect(STAIR, {sensor: inputs[sensor]}, QUERIES, GROUND.whole)
 
 
+def test_without_a_date_of_one_of_the_sensors_nothing_can_be_said():
+    stair = Stair.of(BANDS)
+    for sensor in ("hr", "lr"):
+        series = getattr(GROUND, sensor)
+        ground = replaced(GROUND, sensor, values=series.values[:0], clear=series.clear[:0], days=series.days[:0])
+        planes = predict(stair, ground, {"hr": (44, 60)})
+        assert all(np.isnan(plane).all() for plane in planes.values())
+
+
 def test_memory_stays_within_what_it_says():
     ground = Ground.random((90, 90))
     assert peak_bytes(STAIR, ground, QUERIES) <= STAIR.working_bytes(90, {"lr": len(LR_DAYS)}, 7)
