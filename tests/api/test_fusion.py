@@ -1,0 +1,150 @@
+import logging
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import sitsinfer
+from sitsinfer import api
+from sitsinfer.engine import Options
+from sitsinfer.errors import DeviceError, GridError, OutputError, SeriesError, WeightsError
+from sitsinfer.fusion.strategies import STRATEGIES, StrategyOptions
+from tests.pairs import HR_DATES, LR_DATES, write_pair
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a tiny pair in ``s2`` and ``l8``. Not to be written to."""
+    folder = tmp_path_factory.mktemp("pair")
+    write_pair(folder, (24, 30))
+    return folder
+
+
+def fuse(pair: Path, out: Path, **options: Any) -> api.Fusion:
+    given = {"hr": pair / "s2", "lr": pair / "l8", "algorithm": "naive", "bands": ("B04", "LST"), **options}
+    return sitsinfer.fuse(None, out, **given)
+
+
+def test_what_became_of_it_is_told(pair: Path, tmp_path: Path) -> None:
+    told: list[tuple[int, int]] = []
+    options = Options(tile_size=12, progress=lambda done, total: told.append((done, total)))
+    done = fuse(pair, tmp_path / "out", strategy="GAPS", metrics=True, options=options)
+    assert (done.summary.unchanged, done.summary.tiles, done.summary.kept) == (False, 6, 0)
+    assert 0.95 * 24 * 30 < done.summary.valid < 24 * 30
+    assert told == [(tiles, 6) for tiles in range(7)]
+    assert [(row.sensor, row.date) for row in done.scores] == [
+        *(("hr", day) for day in HR_DATES),
+        *(("lr", day) for day in LR_DATES),
+    ]
+    assert [row.context.clear for row in done.scores if row.context and row.sensor == "hr"] == [1, 0, 0, 1, 1]
+    again = fuse(pair, tmp_path / "out", strategy="GAPS", metrics=True)
+    assert again.summary.unchanged
+    assert again.scores == ()
+
+
+def test_nothing_is_scored_unless_asked(pair: Path, tmp_path: Path) -> None:
+    assert fuse(pair, tmp_path / "out", strategy="GAPS").scores == ()
+    assert not list((tmp_path / "out").glob("*.csv"))
+
+
+def test_scores_are_those_of_the_outputs_that_are_there(pair: Path, tmp_path: Path) -> None:
+    first = fuse(pair, tmp_path / "out", strategy="GAPS", metrics=True)
+    options = {"strategy": "GAPS", "strategy_options": StrategyOptions(gap_size=100)}
+    fuse(pair, tmp_path / "out", **options, options=Options(overwrite=True))
+    second = fuse(pair, tmp_path / "out", **options, metrics=True)
+    assert second.summary.unchanged
+    assert len(second.scores) == len(first.scores)
+    assert [row.context for row in second.scores] != [row.context for row in first.scores]
+
+
+def test_paths_may_be_relative(pair: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fuse(pair, tmp_path / "out", strategy="GAPS")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "site").symlink_to(pair)
+    assert fuse(pair, Path("out"), strategy="GAPS").summary.unchanged
+    fuse(Path("site"), Path("cube.nc"), strategy="GAPS", animation=Path("page.html"), metrics=True)
+    names = {"out", "site", "cube.nc", "cube.json", "cube.metrics.csv", "page.html"}
+    assert {path.name for path in tmp_path.iterdir()} == names
+
+
+def test_years_may_begin_at_any_date(pair: Path, tmp_path: Path) -> None:
+    fuse(pair, tmp_path / "out", strategy="L3A_10D", reference_date=date(2000, 7, 1), bands=("B04",), sensor="hr")
+    found = {path.stem[8:16] for path in (tmp_path / "out").glob("*.tif")}
+    assert {"20210701", "20220626", "20220701", "20220711", "20230626"} <= found
+    assert not {"20220101"} & found
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_strategies_are_known_in_any_case(pair: Path, name: str) -> None:
+    options = StrategyOptions(dates=(date(2022, 5, 5),) if name == "CUSTOM" else ())
+    expected = api.explain_fusion(name, None, hr=pair / "s2", lr=pair / "l8", strategy_options=options)
+    assert expected.startswith(f"{name}: ")
+    assert api.explain_fusion(name.lower(), hr=pair / "s2", lr=pair / "l8", strategy_options=options) == expected
+    assert api.explain_fusion(name.upper(), hr=pair / "s2", lr=pair / "l8", strategy_options=options) == expected
+
+
+def test_explaining_takes_what_fusing_does(pair: Path) -> None:
+    series = {"hr": pair / "s2", "lr": pair / "l8"}
+    text = api.explain_fusion("L3A", **series, sensor="lr", start=date(2022, 2, 1), end=date(2022, 3, 1))
+    assert text.splitlines()[-6:-2] == [
+        "  Landsat in      1: 2022-02-23",
+        "  Sentinel-2 in   1: 2022-02-23",
+        "  Landsat out     3: 2022-02-01 2022-02-15 2022-03-01",
+        "  Sentinel-2 out  none",
+    ]
+    with pytest.raises(SeriesError, match="Leave the dates out, or choose CUSTOM"):
+        api.explain_fusion("L3A", strategy_options=StrategyOptions(dates=(date(2022, 2, 1),)))
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "told"),
+    [
+        ({"strategy": "NONE"}, SeriesError, "There is no strategy 'NONE'"),
+        ({"algorithm": "magic"}, SeriesError, "There is no algorithm 'magic'"),
+        ({"algorithm": "tamrf"}, WeightsError, "No weights of TAMRF"),
+        ({"model": "tamrf"}, WeightsError, "takes no model"),
+        ({"margin": 3}, GridError, "a margin is for tamrf"),
+        ({"subtile": 4}, GridError, "does not hold whole coarse pixels"),
+        ({"device": "cuda"}, DeviceError, "computes on the CPU"),
+        ({"bands": ("LST",), "strategy": "L3A"}, SeriesError, "Nothing comes out"),
+        ({"metrics": True, "strategy": "L3A"}, SeriesError, "was observed"),
+        ({"strategy_options": StrategyOptions(every=5)}, SeriesError, "Leave every out"),
+        ({"strategy_options": StrategyOptions(dates=(3,))}, SeriesError, "Leave the dates out"),
+    ],
+)
+def test_what_cannot_be_is_told_before_anything_is_made(
+    pair: Path, tmp_path: Path, options: dict[str, Any], error: type[Exception], told: str
+) -> None:
+    with pytest.raises(error, match=told) as raised:
+        fuse(pair, tmp_path / "out", **options)
+    assert "\n" not in str(raised.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_output_may_not_replace_an_input(pair: Path, tmp_path: Path) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(pair / "s2")
+    with pytest.raises(OutputError, match="link is the folder of a series"):
+        fuse(pair, link)
+    with pytest.raises(OutputError, match="page.json is to hold two outputs"):
+        fuse(pair, tmp_path / "page.nc", animation=tmp_path / "page.json")
+    with pytest.raises(OutputError, match="S2_20220104.tif is a file of the series"):
+        fuse(pair, tmp_path / "out", animation=pair / "s2" / "S2_20220104.tif")
+
+
+def test_files_left_out_and_other_notes_are_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger("sitsinfer"), "propagate", True)
+    write_pair(tmp_path, (24, 30), lr_bands=("B04", "B10"))
+    (tmp_path / "s2" / "notes.txt").write_text("no raster")
+    fuse(tmp_path, tmp_path / "out", strategy="GAPS")
+    assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [
+        "notes.txt is left out: not a raster",
+        "Landsat has no B01, B02, B03, B05, B06, B07: algorithms cannot read them.",
+        "Landsat's B10 is taken for its temperature, LST.",
+    ]
+    with pytest.raises(SeriesError, match="notes.txt"):
+        fuse(tmp_path, tmp_path / "strict", strategy="GAPS", strict=True)
+    assert not (tmp_path / "strict").exists()
