@@ -16,7 +16,7 @@ from tests.cli.test_segment_resume import DEADLY, no_process_left, wait_for_tile
 
 Fuse = Callable[..., Outcome]
 
-OPTIONS = {"strategy": "L3A", "every": "60d", "bands": "B04,LST", "sensor": "both"}
+OPTIONS = {"strategy": "L3A", "every": "120d", "bands": "B04,LST", "sensor": "both"}
 
 
 @pytest.fixture
@@ -55,7 +55,6 @@ def contents(out: Path) -> dict[str, bytes]:
 @pytest.mark.parametrize(
     ("out", "module", "name", "count"),
     [
-        ("out", "sitsinfer.store", "Store.write", 1),
         ("out", "sitsinfer.store", "Store.mark", 3),
         ("out", "sitsinfer.products.dated", "write_cog", 3),
         ("out", "sitsinfer.products.stac", "_item", 1),
@@ -69,7 +68,7 @@ def test_a_killed_run_is_finished_by_the_same_command(
 ) -> None:
     assert fuse(**OPTIONS, out=tmp_path / f"whole_{out}").code == 0
     expected = contents(tmp_path / f"whole_{out}")
-    assert len(expected) == 1 or len(expected) >= 14
+    assert len(expected) == 1 or len(expected) == 8
     killed(module, name, count, words(out=tmp_path / out, tile_size=12))
     assert (tmp_path / f"{out}.partial").is_dir()
     if out == "out":  # what there is, is whole
@@ -102,7 +101,7 @@ def test_an_unfinished_run_of_other_options_stays_until_it_is_overwritten(
     for options, told in [
         ({"tile_size": 15}, "unfinished run with tiles of 12 pixels, not 15. Leave the tile size out to finish it"),
         ({"bands": "B04,B8A,LST"}, "unfinished run that differs in: "),
-        ({"every": "90d"}, "unfinished run that differs in: "),
+        ({"every": "60d"}, "unfinished run that differs in: "),
     ]:
         outcome = fuse(**{**OPTIONS, **options})
         assert (outcome.code, outcome.out) == (1, [])
