@@ -150,11 +150,9 @@ def test_one_folder_may_hold_both_series(fuse: Fuse, pair: Path, tmp_path: Path)
     for ours, theirs in (("s2", "sentinel2"), ("l8", "landsat")):
         for part in ("", "_mask"):
             shutil.copytree(pair / f"{ours}{part}", tmp_path / "site" / f"{theirs}{part}")
-    assert fuse(strategy="CUSTOM", dates="2022-05-05").code == 0
-    assert (
-        fuse(strategy="CUSTOM", dates="2022-05-05", hr=None, lr=None, ts=tmp_path / "site", out=tmp_path / "of_ts").code
-        == 0
-    )
+    options = {"strategy": "CUSTOM", "dates": "2022-05-05"}
+    assert fuse(**options).code == 0
+    assert fuse(**options, hr=None, lr=None, ts=tmp_path / "site", out=tmp_path / "of_ts").code == 0
     for name in rasters(tmp_path / "out"):
         np.testing.assert_array_equal(pixels(tmp_path / "of_ts" / name), pixels(tmp_path / "out" / name))
 

@@ -66,11 +66,12 @@ def test_a_network_that_reads_the_missing_band_says_so(fuse: Fuse, belgium: dict
     assert "The lr series lacks B01, which tamrf reads; it has B02, B03" in outcome.err[-1]
 
 
-def test_tiles_leave_no_trace(fuse: Fuse, belgium: dict[str, Any], tmp_path: Path) -> None:
-    options = {**belgium, "strategy": "L3A", "every": "60d", "bands": "B04", "year": 2018}
+def test_tiles_leave_no_trace_where_landsat_is_resampled(fuse: Fuse, belgium: dict[str, Any], tmp_path: Path) -> None:
+    options = {**belgium, "strategy": "CUSTOM", "dates": "2018-06-01", "sensor": "both", "year": 2018}
     assert fuse(**options, out=tmp_path / "whole").code == 0
-    assert fuse(**options, tile_size=33).code == 0
-    found = sorted((tmp_path / "out").glob("*.tif"))
-    assert len(found) == 7
-    for path in found:
-        assert path.read_bytes() == (tmp_path / "whole" / path.name).read_bytes()
+    assert fuse(**options, tile_size=33, subtile=15, out=tmp_path / "tiled").code == 0
+    found = sorted(path.name for path in (tmp_path / "whole").glob("*.tif"))
+    assert found == ["CUSTOM_20180601_landsat.tif", "CUSTOM_20180601_sentinel2.tif"]
+    for name in found:
+        with rasterio.open(tmp_path / "whole" / name) as whole, rasterio.open(tmp_path / "tiled" / name) as tiled:
+            np.testing.assert_array_equal(tiled.read(), whole.read())

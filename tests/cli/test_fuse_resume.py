@@ -58,7 +58,6 @@ def contents(out: Path) -> dict[str, bytes]:
         ("out", "sitsinfer.store", "Store.mark", 3),
         ("out", "sitsinfer.products.dated", "write_cog", 3),
         ("out", "sitsinfer.products.stac", "_item", 1),
-        ("out", "sitsinfer.store", "remove", 1),
         ("cube.nc", "sitsinfer.products.dated", "write_cube", 1),
         ("cube.zarr", "sitsinfer.products.stac", "_item", 1),
     ],
@@ -68,7 +67,7 @@ def test_a_killed_run_is_finished_by_the_same_command(
 ) -> None:
     assert fuse(**OPTIONS, out=tmp_path / f"whole_{out}").code == 0
     expected = contents(tmp_path / f"whole_{out}")
-    assert len(expected) == 1 or len(expected) == 8
+    assert out != "out" or len(expected) == 8
     killed(module, name, count, words(out=tmp_path / out, tile_size=12))
     assert (tmp_path / f"{out}.partial").is_dir()
     if out == "out":  # what there is, is whole
