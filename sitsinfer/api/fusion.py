@@ -264,7 +264,7 @@ class _Run:
         for path, is_ours in made_by_us.items():
             if not self.options.overwrite and path.exists() and not is_ours(path):
                 raise engine.foreign(path)
-        if animation is not None:
+        if animation is not None and animation.parent != self.files[0].parent:  # which is made if need be
             engine.check_places([animation])
 
     def _check_targets(self) -> None:

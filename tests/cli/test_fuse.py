@@ -468,8 +468,8 @@ def test_metrics_of_a_cube_lie_beside_it(fuse: Fuse, tmp_path: Path) -> None:
 
 
 def test_the_animation_is_one_page(fuse: Fuse, tmp_path: Path) -> None:
-    assert fuse(strategy="ALL", bands="B02,B03,B04", animation=tmp_path / "page.html").code == 0
-    page = (tmp_path / "page.html").read_text()
+    assert fuse(strategy="ALL", bands="B02,B03,B04", animation=tmp_path / "out" / "page.html").code == 0
+    page = (tmp_path / "out" / "page.html").read_text()
     assert all(f"{day}" in page for day in (*HR_DATES, *LR_DATES))
     assert page.count("data:image/webp;base64,") == len(HR_DATES) + len(LR_DATES)
     assert "ALL by naive" in page

@@ -333,6 +333,9 @@ def test_an_output_folder_that_is_not_there(refuse: Refuse, tmp_path: Path, name
 
 def test_an_animation_in_a_folder_that_is_not_there(refuse: Refuse, tmp_path: Path) -> None:
     assert "nowhere of page.html does not exist" in refuse(animation=tmp_path / "nowhere" / "page.html")
+    assert "of page.html does not exist" in refuse(
+        out=tmp_path / "cube.nc", animation=tmp_path / "cube.nc" / "page.html"
+    )
 
 
 def test_the_folder_of_a_series_is_no_output(refuse: Refuse, spoilt: Path) -> None:
