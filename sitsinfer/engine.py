@@ -5,7 +5,6 @@ report travels. :func:`run` asks whether there is anything to do, opens or creat
 missing through the cluster, publishes, and removes the store.
 """
 
-import ctypes
 import functools
 import json
 import logging
@@ -17,7 +16,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from sitsinfer import __version__
+from sitsinfer import __version__, memory
 from sitsinfer.errors import OutputError, ReadError, SeriesError, StoreError, TilesFailed
 from sitsinfer.grid import Tile, Tiles, whole
 from sitsinfer.plan import Plan, cores, make_plan
@@ -126,6 +125,7 @@ def run(task: Task[Any], outputs: Outputs, options: Options) -> Summary:
     for file in outputs.files:
         if file.is_dir() and FINGERPRINT_TAG not in outputs.read_tags(file):
             raise foreign(file)
+    memory.settle()
     with locked(path):
         store = _open_store(path, task, fingerprint, options)
         kept = sum(store.is_done(tile) for tile in store.tiles)
@@ -136,7 +136,8 @@ def run(task: Task[Any], outputs: Outputs, options: Options) -> Summary:
         if not summary.valid:
             store.remove()
             raise SeriesError(
-                "Nothing was observed in this area on any date: no valid pixel. Choose another area or dates."
+                "Nothing was observed in this area on any date, or too little to tell anything: no valid pixel. "
+                "Choose another area or dates."
             )
         outputs.publish(store, {FINGERPRINT_TAG: json.dumps(fingerprint)}, summary)
         store.remove()
@@ -164,6 +165,7 @@ def process_tile(task: Task[Any], store: Store, plan: Plan, tile: Tile) -> TileR
     Raises:
         OutputError: If the store cannot be written: no other tile could be, either.
     """
+    memory.settle()
     with _place(plan.held):
         began = time.monotonic()
         try:
@@ -175,7 +177,7 @@ def process_tile(task: Task[Any], store: Store, plan: Plan, tile: Tile) -> TileR
             free = time.monotonic()
             result: TileResult = task.compute(inputs, tile.core, plan.threads or cores())
         del inputs  # before its place is given to the next
-        _give_back_memory()
+        memory.give_back()
     computed = time.monotonic()
     store.write(tile, result.layers)
     report = TileReport(
@@ -203,13 +205,6 @@ def _read_patiently(task: Task[Any], tile: Tile) -> Any:
 def _place(held: int) -> threading.Semaphore:
     """A place for the inputs of a tile in this process, where there are so many."""
     return _places.setdefault(held, threading.Semaphore(held))
-
-
-def _give_back_memory() -> None:
-    """Give freed memory back to the system: glibc keeps it in pieces that the next tile may not fit in."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
-        trim(0)
 
 
 def _device_lock(device: str) -> threading.Lock:

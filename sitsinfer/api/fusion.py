@@ -115,7 +115,11 @@ def fuse(
         pair=pair,
         algorithm=method,
         slices=slices(strategy, dates, chosen, reference=reference_date, sensor=sensor, start=start, end=end),
-        request={"strategy": [strategy, str(chosen)], "dates": [str(start), str(end), str(reference_date)]},
+        request={
+            "strategy": strategy,
+            "strategy options": str(chosen),
+            "dates": [str(start), str(end), str(reference_date)],
+        },
         area=area or Area(),
         bands=None if bands is None else tuple(bands),
         residual_compensation=residual_compensation,
@@ -123,9 +127,10 @@ def fuse(
         published_tiling=margin is not None,
         device=method.device,
     )
+    if residual_compensation and "lr" not in task.targets:
+        raise SeriesError("Residual compensation is for Landsat, which does not come out. Set sensor to lr or both.")
     _tell_all(pair, strict)
-    run = _Run(task, out, strategy, options or Options())
-    return run.go(metrics, animation)
+    return _Run(task, out, strategy, options or Options()).go(metrics, animation)
 
 
 def explain_fusion(

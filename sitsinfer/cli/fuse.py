@@ -110,7 +110,10 @@ def fuse(
     ] = False,
     animation: Annotated[Path | None, typer.Option(help="A page to write with a slider over the dates.")] = None,
     subtile: Annotated[
-        int | None, typer.Option(help="Pixels along the side of what is computed at once, a multiple of 3.")
+        int | None,
+        typer.Option(
+            help="Pixels along the side of what is computed at once, a multiple of 3. Tiles are best multiples of it."
+        ),
     ] = None,
     margin: Annotated[
         int | None,

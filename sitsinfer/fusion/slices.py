@@ -156,7 +156,12 @@ def _plans(
     strategy_of(name, options)
     years = _years(dates, reference, span)
     if not years:
-        raise SeriesError(f"Strategy {name} finds nothing to read: there is no acquisition. Choose another time.")
+        there = sorted(day for days in dates.values() for day in days)
+        told = f"the series runs from {there[0]} to {there[-1]}" if there else "the series has none"
+        raise SeriesError(
+            f"Strategy {name} finds no acquisition from {span.first or 'the first'} to {span.last or 'the last'}: "
+            f"{told}. Choose another time."
+        )
     if name == "CUSTOM":
         _check_dates(options.dates, years, span)
     plans = []

@@ -26,6 +26,8 @@ PUBLISHED_MARGIN = 18
 PUBLISHED_CORE = 165
 """Fine pixels along the side of a sub-tile, in the published procedure."""
 
+_LARGEST_CORE = 105
+
 _MAPS_HELD = 5
 """How often the widest maps of a frame are in memory at once while it is encoded, measured."""
 
@@ -62,7 +64,6 @@ class Tamrf:
 
     name = "tamrf"
     strategy = None
-    largest_core = PUBLISHED_CORE  # larger ones save some of the margins (2 % at 198) and need more memory
 
     @classmethod
     def load(
@@ -97,6 +98,11 @@ class Tamrf:
             )
         resolve_precision(precision, resolve_device(device))
         return cls(card, folder, _chosen(card, bands), margin, device, precision)
+
+    @property
+    def largest_core(self) -> int:
+        """As published, or about 1 km²: larger cores share some more of their margins, and need more memory."""
+        return _LARGEST_CORE if self.margin is None else PUBLISHED_CORE
 
     @property
     def reads(self) -> Mapping[str, Reads]:

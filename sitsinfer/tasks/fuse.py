@@ -32,9 +32,6 @@ NUMBERS = 10_000
 LAYERS = {"hr": "sentinel2", "lr": "landsat"}
 """What the layer of a sensor is called."""
 
-LARGEST_TILE = 330
-"""Fine pixels. Larger tiles read fewer pixels twice; smaller ones need less memory for all the dates they put out."""
-
 Looks = Mapping[str, Look]
 
 
@@ -50,7 +47,7 @@ class Fuse:
         pair: What to read.
         algorithm: How to predict.
         slices: Which dates go in and come out, slice by slice.
-        request: What the slices were made of: strategy and options, for the fingerprint.
+        request: What the slices were made of: strategy and options, part by part, for the fingerprint.
         area: What to limit the output to.
         bands: Bands that come out, of whichever sensor has them; ``None``: all that the algorithm predicts.
         residual_compensation: Whether Landsat predictions of observed days are to agree with these at 30 m.
@@ -167,15 +164,15 @@ class Fuse:
 
     @property
     def largest_tile(self) -> int:
-        """So many sub-tiles as make a tile worth its reading."""
-        return self.tile_step * max(1, LARGEST_TILE // self.tile_step)
+        """One sub-tile: memory does not depend on the area, and reading is little beside predicting many dates."""
+        return self.tile_step
 
     def fingerprint(self) -> dict[str, str]:
         """What decides the pixels: the series as they are, and what is asked of them."""
         series = [one for one in (self.pair.hr, self.pair.lr, self.pair.pan) if one is not None]
         parts: dict[str, Any] = {
             "inputs": [[one.inputs(), describe(one.grid)] for one in series],
-            "strategy": dict(self.request),
+            **self.request,
             "algorithm": [self.algorithm.name, self.algorithm.fingerprint()],
             "bands": {sensor: list(self.writes[sensor]) for sensor in self.targets},
             "residual compensation": self.residual_compensation,
@@ -195,7 +192,7 @@ class Fuse:
 
     def model_bytes(self) -> int:
         """What the algorithm takes for one sub-tile, and the observations that it is given."""
-        core = min(self.tile_step, self.largest_tile)
+        core = self.tile_step
         most = 0
         for piece in self.slices:
             dates = {sensor: len(piece.inputs(sensor)) for sensor in self.views}
@@ -235,7 +232,8 @@ class Fuse:
             for sensor in self.targets:
                 for index in self._planes(sensor, piece.targets(sensor)):
                     layers[LAYERS[sensor]][index, ~observed] = NODATA
-            valid |= observed
+        for values in layers.values():
+            valid |= (values != NODATA).any(axis=0)
         return TileResult(layers, int(valid.sum())) if valid.any() else TileResult()
 
     def _observed(self, inputs: Looks, piece: Slice, core: Window) -> NDArray[np.bool_]:

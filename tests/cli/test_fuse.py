@@ -214,20 +214,28 @@ def test_the_item_says_what_went_in(fuse: Fuse, tmp_path: Path) -> None:
 # --- which dates and bands
 
 
+def test_a_run_that_can_predict_nothing_says_so(fuse: Fuse, tmp_path: Path) -> None:
+    outcome = fuse(algorithm="stair", strategy="NOLR", bands="B04")
+    assert outcome.code == 1
+    assert outcome.err[-1].startswith("Error: Nothing was observed in this area on any date, or too little")
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
         ({"strategy": "L3A"}, [f"2022{month:02}{day}_sentinel2" for month in range(1, 13) for day in ("01", "15")]),
         ({"strategy": "L3A", "every": "90d"}, [f"{day}_sentinel2" for day in QUARTERS]),
         ({"strategy": "l3a_10d", "every": "90", "sensor": "lr"}, [f"{day}_landsat" for day in QUARTERS]),
-        ({"strategy": "L3A", "every": "90d", "start": "2022-03-01", "end": "2022-06-30"},
+        ({"strategy": "L3A", "every": "90d", "start": "2022-03-01", "end": "2022-07-03"},
          ["20220401_sentinel2", "20220630_sentinel2"]),
         ({"strategy": "CUSTOM", "dates": "2022-05-05, 2022-06-06", "sensor": "hr"},
          ["20220505_sentinel2", "20220606_sentinel2"]),
         ({"strategy": "CUSTOM", "dates": "2022-05-05", "sensor": "both"}, ["20220505_landsat", "20220505_sentinel2"]),
         ({"strategy": "ALL", "bands": "B8A"}, [f"{day:%Y%m%d}_sentinel2" for day in HR_DATES]),
         ({"strategy": "ALL", "year": 2022, "sensor": "lr"}, [f"{day:%Y%m%d}_landsat" for day in LR_DATES]),
-        ({"strategy": "ALL", "end": "2022-02-01"}, ["20220104_sentinel2", "20220120_landsat"]),
+        ({"strategy": "ALL", "end": "2022-02-23"},
+         ["20220104_sentinel2", "20220120_landsat", "20220223_landsat", "20220223_sentinel2"]),
         ({"strategy": "conjlruhr2hr"}, ["20220223_sentinel2", "20220703_sentinel2"]),
         ({"bands": "LST"}, [f"{day:%Y%m%d}_landsat" for day in LR_DATES]),
     ],

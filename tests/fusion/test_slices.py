@@ -138,8 +138,8 @@ def test_a_slice_travels() -> None:
 @pytest.mark.parametrize(
     ("name", "series", "options", "message"),
     [
-        ("ALL", {}, {}, r"Strategy ALL finds nothing to read: there is no acquisition\."),
-        ("ALL", {"lr": [], "hr": []}, {}, "there is no acquisition"),
+        ("ALL", {}, {}, r"Strategy ALL finds no acquisition from the first to the last: the series has none\."),
+        ("ALL", {"lr": [], "hr": []}, {}, "finds no acquisition"),
         ("NOLR", {"lr": YEAR["lr"]}, {}, r"NOLR needs Sentinel-2\. Dates .*: 8 of Landsat, 0 of Sentinel-2\. Choose"),
         ("NOHR", {"hr": YEAR["hr"]}, {}, "Strategy NOHR needs Landsat"),
         ("ALLHR2ALLHR", {"lr": YEAR["lr"], "hr": []}, {}, "Strategy ALLHR2ALLHR needs Sentinel-2"),
