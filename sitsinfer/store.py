@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
 from sitsinfer.errors import OutputError, StoreError
-from sitsinfer.grid import Grid, Tile, Tiles, Window
+from sitsinfer.grid import Grid, Tile, Tiles, Window, whole
 from sitsinfer.layers import ClassInfo, Layer
 
 LOCK = "lock"
@@ -75,6 +75,16 @@ class StoredLayer:
         planes = slice(self.first, self.first + self.layer.depth)
         values = self.array[planes, inner.row : inner.stop_row, inner.col : inner.stop_col]
         return np.asarray(values)
+
+    def is_empty(self) -> bool:
+        """Whether it holds nodata alone; chunk by chunk, until a value is found."""
+        side = self.array.chunks[-1]
+        height, width = self.grid.shape
+        return all(
+            (self.read(Window(row, col, side, side).intersection(whole(self.grid))) == self.layer.nodata).all()
+            for row in range(0, height, side)
+            for col in range(0, width, side)
+        )
 
     def on(self, date: date) -> Self:
         """One of the layer's dates, as a layer."""

@@ -1,6 +1,7 @@
 """The commands as functions, for Python users and for the command line alike."""
 
-from sitsinfer.api.fusion import Fusion, explain_fusion, fuse
+from sitsinfer.api.fusion import explain_fusion, fuse
+from sitsinfer.api.fusion_run import Fusion
 from sitsinfer.api.segmentation import segment
 from sitsinfer.area import Area
 from sitsinfer.engine import Options, Summary

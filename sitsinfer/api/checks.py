@@ -25,16 +25,20 @@ def check_names(paths: Sequence[Path], *inputs: Series) -> None:
             raise OutputError(f"{path} is a file of the series. Choose another output.")
 
 
-def tell(series: Series, doubts: Iterable[str], strict: bool) -> None:
-    """Log what a user should know about the series before it is used.
-
-    Raises:
-        SeriesError: If there is a doubt, and that is to be an error.
-    """
+def tell_series(series: Series) -> None:
+    """Log what a user should know about a series before it is used."""
     for entry in series.left_out:
         log.warning("%s is left out: %s", entry.path.name, entry.reason, extra={"event": "left out"})
     for note in series.notes:
         log.warning("%s", note, extra={"event": "note"})
+
+
+def tell_doubts(doubts: Iterable[str], strict: bool) -> None:
+    """Log what speaks against a use of series.
+
+    Raises:
+        SeriesError: If there is a doubt, and that is to be an error.
+    """
     for doubt in doubts:
         if strict:
             raise SeriesError(doubt)

@@ -1,50 +1,22 @@
 """``sitsinfer.fuse``: any day at 10 m, from two sensors."""
 
 import datetime
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any
 
-from sitsinfer import engine
-from sitsinfer.api.checks import absolute, check_names, tell
+from sitsinfer.api.checks import absolute, tell_doubts, tell_series
+from sitsinfer.api.fusion_run import Fusion, FusionRun, series_of
 from sitsinfer.area import Area
-from sitsinfer.engine import Options, Summary
-from sitsinfer.errors import OutputError, SeriesError
+from sitsinfer.engine import Options
+from sitsinfer.errors import SeriesError
 from sitsinfer.fusion.algorithms import Wanted, build
 from sitsinfer.fusion.slices import explain, slices
-from sitsinfer.fusion.strategies import SENSORS as CALLED
 from sitsinfer.fusion.strategies import STRATEGIES, StrategyOptions
-from sitsinfer.metrics.fusion import Comparison, DateScores, compare, to_csv
-from sitsinfer.metrics.fusion.pixels import LayerPixels, ViewPixels
-from sitsinfer.products import animation as pages
-from sitsinfer.products import dated
-from sitsinfer.products.stac import is_item, write_item
-from sitsinfer.products.whole import whole_file
-from sitsinfer.series import Series
 from sitsinfer.series.pair import Pair, open_pair
-from sitsinfer.store import Store
-from sitsinfer.tasks.fuse import LAYERS, Fuse
-
-SENSORS = {name: sensor for sensor, name in LAYERS.items()}
-"""The sensor of a layer."""
+from sitsinfer.tasks.fuse import Fuse
 
 REGULAR = ("L3A", "L3A_10D")
 """Strategies that predict dates at regular distances."""
-
-
-@dataclass(frozen=True)
-class Fusion:
-    """What became of a fusion.
-
-    Attributes:
-        summary: Of the run.
-        scores: Of each date that was compared with its observation; none where that was not asked for, or is there
-            already.
-    """
-
-    summary: Summary
-    scores: tuple[DateScores, ...] = ()
 
 
 def fuse(
@@ -129,8 +101,10 @@ def fuse(
     )
     if residual_compensation and "lr" not in task.targets:
         raise SeriesError("Residual compensation is for Landsat, which does not come out. Set sensor to lr or both.")
-    _tell_all(pair, strict)
-    return _Run(task, out, strategy, options or Options()).go(metrics, animation)
+    for series in series_of(pair).values():
+        tell_series(series)
+    tell_doubts(pair.notes, strict)
+    return FusionRun(task, out, strategy, options or Options()).go(metrics, animation)
 
 
 def explain_fusion(
@@ -182,186 +156,10 @@ def _check_options(strategy: str, options: StrategyOptions) -> None:
         )
 
 
-def _series(pair: Pair) -> dict[str, Series]:
-    """The series that there are, by sensor."""
-    found = {"hr": pair.hr, "lr": pair.lr, "pan": pair.pan}
-    return {sensor: series for sensor, series in found.items() if series is not None}
-
-
 def _bands(pair: Pair) -> dict[str, tuple[str, ...]]:
-    return {sensor: series.bands for sensor, series in _series(pair).items()}
+    return {sensor: series.bands for sensor, series in series_of(pair).items()}
 
 
 def _dates(pair: Pair, sensors: Collection[str]) -> dict[str, tuple[datetime.date, ...]]:
     """Dates of the sensors that an algorithm knows."""
-    return {sensor: series.dates for sensor, series in _series(pair).items() if sensor in sensors}
-
-
-def _tell_all(pair: Pair, strict: bool) -> None:
-    """Log what a user should know of the series, and of how they lie to each other.
-
-    Raises:
-        SeriesError: If there is such a thing, and that is to be an error.
-    """
-    for series in _series(pair).values():
-        tell(series, (), strict)
-    (first, *_) = _series(pair).values()
-    tell(replace(first, left_out=(), notes=()), pair.notes, strict)
-
-
-@dataclass(frozen=True)
-class _Run:
-    """A fusion, and what comes of it."""
-
-    task: Fuse
-    out: Path
-    strategy: str
-    options: Options
-
-    @property
-    def files(self) -> tuple[Path, ...]:
-        return dated.outputs_of(self.out, self.strategy, self.task.layers)
-
-    @property
-    def item(self) -> Path:
-        return dated.item_of(self.out, self.strategy)
-
-    @property
-    def table(self) -> Path:
-        """Where scores go."""
-        return self.item.with_suffix(".metrics.csv")
-
-    def go(self, metrics: bool, animation: Path | None) -> Fusion:
-        """Make what is missing."""
-        self._check(metrics, animation)
-        is_drawn = animation is None or self._is_drawn(animation)
-        outputs = engine.Outputs(self.out, self.files, self._publish, dated.read_tags)
-        summary = engine.run(self.task, outputs, self.options)
-        if not self.item.exists():  # somebody removed it from beside finished outputs
-            self._describe(summary)
-        if animation is not None and not (summary.unchanged and is_drawn):
-            title = f"{self.strategy} by {self.task.algorithm.name}"
-            pages.write_animation(animation, dated.read_back(self.files), title, dated.read_tags(self.files[0]))
-        scores = (
-            tuple(compare(self._comparisons())) if metrics and not (summary.unchanged and self._is_scored()) else ()
-        )
-        if scores:
-            with whole_file(self.table) as draft:
-                draft.write_text(to_csv(scores), encoding="utf-8")
-        return Fusion(summary, scores)
-
-    def _check(self, metrics: bool, animation: Path | None) -> None:
-        """See that something comes out, and that nothing is in its way.
-
-        Raises:
-            SeriesError: If nothing comes out, or nothing that it could be compared with.
-            OutputError: If something is in the way.
-        """
-        self._check_targets()
-        if metrics:
-            self._check_observed()
-        extra = [*([self.table] if metrics else []), *([animation] if animation else [])]
-        series = _series(self.task.pair).values()
-        check_names([*self.files, self.item, *extra], *series)
-        if self.out.resolve() in (one.root.resolve() for one in series):
-            raise OutputError(f"{self.out} is the folder of a series, which would grow by the output. Choose another.")
-        made_by_us = {self.item: is_item, **({self.table: _is_table} if metrics else {})}
-        for path, is_ours in made_by_us.items():
-            if not self.options.overwrite and path.exists() and not is_ours(path):
-                raise engine.foreign(path)
-        if animation is not None and animation.parent != self.files[0].parent:  # which is made if need be
-            engine.check_places([animation])
-
-    def _check_targets(self) -> None:
-        """See that there is a date to predict, of a sensor that has bands to come out.
-
-        Raises:
-            SeriesError: If there is none.
-        """
-        task = self.task
-        if task.targets:
-            return
-        asked = [sensor for sensor in LAYERS if any(piece.targets(sensor) for piece in task.slices)]
-        dates, bands = (" and ".join(CALLED[sensor] for sensor in sensors) for sensors in (asked, task.writes))
-        raise SeriesError(
-            f"Nothing comes out: strategy {self.strategy} predicts dates of {dates}, and the bands to come out are "
-            f"{bands}'s ({', '.join(band for found in task.writes.values() for band in found)}). "
-            f"Set sensor to both, or choose other bands or another strategy."
-        )
-
-    def _check_observed(self) -> None:
-        """See that a date to predict was observed.
-
-        Raises:
-            SeriesError: If none was.
-        """
-        dates = ((sensor, day) for sensor, days in self.task.targets.items() for day in days)
-        if not any(self.task.observed(sensor, day) for sensor, day in dates):
-            raise SeriesError(
-                f"No date that {self.strategy} predicts was observed, so that there is nothing to compare with. "
-                f"Leave out the metrics, or choose a strategy that predicts observed dates, such as GAPS."
-            )
-
-    def _publish(self, store: Store, tags: Mapping[str, str], summary: Summary) -> None:
-        sources = [store.source(layer.name) for layer in store.layers]
-        dated.write(self.out, self.strategy, sources, {**tags, "ALGORITHM": self.task.algorithm.name})
-        self._describe(summary)
-
-    def _describe(self, summary: Summary) -> None:
-        write_item(self.item, dated.assets_of(self.files), self._provenance(summary))
-
-    def _is_drawn(self, animation: Path) -> bool:
-        """Whether a page of just these outputs is there.
-
-        Raises:
-            OutputError: If the file is something else.
-        """
-        fingerprint = engine.fingerprint_of(self.task)
-        return not self.options.overwrite and engine.outdated(animation, fingerprint, pages.read_tags) == set()
-
-    def _is_scored(self) -> bool:
-        """Whether scores of just these outputs are there: written after them."""
-        if not self.table.exists():
-            return False
-        return self.table.stat().st_mtime_ns >= max(file.stat().st_mtime_ns for file in self.files)
-
-    def _comparisons(self) -> Iterator[Comparison]:
-        """Published dates beside their observations, where there are any, each open as long as it is looked at."""
-        for one in dated.read_back(self.files):
-            view = self.task.observed(SENSORS[one.name], one.date)
-            if view is None:
-                continue
-            with one.open() as source:
-                yield Comparison(
-                    name=f"{one.name} {one.date}",
-                    sensor=SENSORS[one.name],
-                    date=one.date,
-                    prediction=LayerPixels(source),
-                    observation=ViewPixels(view, one.date),
-                    inputs=self.task.inputs_of(one.date),
-                )
-
-    def _provenance(self, summary: Summary) -> dict[str, Any]:
-        """What went into the outputs, for their STAC item."""
-        task = self.task
-        return {
-            "inputs": {sensor: [name for name, _, _ in one.inputs()] for sensor, one in _series(task.pair).items()},
-            "dates": [str(day) for day in sorted(frozenset().union(*task.targets.values()))],
-            "strategy": self.strategy,
-            "options": task.request,
-            "algorithm": task.algorithm.name,
-            "algorithm_options": task.algorithm.fingerprint(),
-            "bounds": task.area.bounds,
-            "bounds_crs": task.area.crs,
-            "aoi": None if task.area.aoi is None else task.area.aoi.name,
-            "residual_compensation": task.residual_compensation,
-            "device": task.device,
-            "tiles": summary.tiles,
-            "seconds": dict(summary.seconds),
-        }
-
-
-def _is_table(path: Path) -> bool:
-    """Whether a file is a table of scores that a run wrote."""
-    with path.open(encoding="utf-8", errors="replace") as file:
-        return file.readline().startswith("name,sensor,date,")
+    return {sensor: series.dates for sensor, series in series_of(pair).items() if sensor in sensors}

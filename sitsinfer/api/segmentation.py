@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from sitsinfer import engine, weights
-from sitsinfer.api.checks import absolute, check_names, tell
+from sitsinfer.api.checks import absolute, check_names, tell_doubts, tell_series
 from sitsinfer.area import Area
 from sitsinfer.engine import Options, Summary
 from sitsinfer.products import writer_for
@@ -87,7 +87,8 @@ def segment(
         precision=precision,
         batch_size=batch_size,
     )
-    tell(task.series, _doubts(task.series, card, reference_date), strict)
+    tell_series(task.series)
+    tell_doubts(_doubts(task.series, card, reference_date), strict)
     options = options or Options()
     outputs = {"classes": out, "probabilities": probabilities, "confidence": confidence}
     files = {layer: path for layer, path in outputs.items() if path is not None}

@@ -43,7 +43,7 @@ def outputs_of(out: Path, prefix: str, layers: Sequence[Layer]) -> tuple[Path, .
 
 def item_of(out: Path, prefix: str) -> Path:
     """Where the STAC item of an output lies: beside a cube, in a folder."""
-    return out.with_suffix(".json") if is_cube(out) else out / f"{prefix}.json"
+    return out.with_name(f"{out.name}.json") if is_cube(out) else out / f"{prefix}.json"
 
 
 def assets_of(files: Sequence[Path]) -> dict[str, Path]:
@@ -100,8 +100,8 @@ def write(out: Path, prefix: str, sources: Sequence[DatedSource], tags: Mapping[
 def _tell_leftovers(out: Path, prefix: str, layers: Sequence[Layer]) -> None:
     """Warn of files that a run of this name left on dates that are no longer asked for."""
     written = set(outputs_of(out, prefix, layers))
-    found = sorted(path for path in out.glob(f"{prefix}_*.tif") if _DATED_NAME.fullmatch(path.stem))
-    left = [path.name for path in found if path not in written]
+    ours = re.compile(re.escape(prefix) + r"_\d{8}_[^_]+")
+    left = sorted(path.name for path in out.glob("*.tif") if ours.fullmatch(path.stem) and path not in written)
     if left:
         more = f" and {len(left) - 3} more" if len(left) > 3 else ""
         log.warning(

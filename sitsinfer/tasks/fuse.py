@@ -169,14 +169,13 @@ class Fuse:
 
     def fingerprint(self) -> dict[str, str]:
         """What decides the pixels: the series as they are, and what is asked of them."""
-        series = [one for one in (self.pair.hr, self.pair.lr, self.pair.pan) if one is not None]
         parts: dict[str, Any] = {
-            "inputs": [[one.inputs(), describe(one.grid)] for one in series],
+            "inputs": [[view.series.inputs(), describe(view.grid), sensor] for sensor, view in self.views.items()],
             **self.request,
             "algorithm": [self.algorithm.name, self.algorithm.fingerprint()],
             "bands": {sensor: list(self.writes[sensor]) for sensor in self.targets},
             "residual compensation": self.residual_compensation,
-            "tiling": self.tile_step if self.published_tiling else None,
+            "sub-tiles": [self.subtile, self.published_tiling],
             "area": [self.area.bounds, self.area.crs, self.area.aoi and describe(self.grid)],
         }
         return {part: digest(value) for part, value in parts.items()}
@@ -316,7 +315,10 @@ class Fuse:
         look = inputs.get("lr")
         if look is None:
             return values
-        observed = look.observations(sensor_window(seen, "lr"), [day], day)
+        # Whatever the algorithm is to see beyond the footprint: the border is not to be compensated for that.
+        observed = replace(look, view=replace(look.view, beyond="repeat")).observations(
+            sensor_window(seen, "lr"), [day], day
+        )
         if not len(observed.days):
             return values
         bands = self.algorithm.writes["lr"]

@@ -64,7 +64,7 @@ def test_paths_may_be_relative(pair: Path, tmp_path: Path, monkeypatch: pytest.M
     (tmp_path / "site").symlink_to(pair)
     assert fuse(pair, Path("out"), strategy="GAPS").summary.unchanged
     fuse(Path("site"), Path("cube.nc"), strategy="GAPS", animation=Path("page.html"), metrics=True)
-    names = {"out", "site", "cube.nc", "cube.json", "cube.metrics.csv", "page.html"}
+    names = {"out", "site", "cube.nc", "cube.nc.json", "cube.nc.metrics.csv", "page.html"}
     assert {path.name for path in tmp_path.iterdir()} == names
 
 
@@ -125,8 +125,8 @@ def test_an_output_may_not_replace_an_input(pair: Path, tmp_path: Path) -> None:
     link.symlink_to(pair / "s2")
     with pytest.raises(OutputError, match="link is the folder of a series"):
         fuse(pair, link)
-    with pytest.raises(OutputError, match="page.json is to hold two outputs"):
-        fuse(pair, tmp_path / "page.nc", animation=tmp_path / "page.json")
+    with pytest.raises(OutputError, match="page.nc.json is to hold two outputs"):
+        fuse(pair, tmp_path / "page.nc", animation=tmp_path / "page.nc.json")
     with pytest.raises(OutputError, match="S2_20220104.tif is a file of the series"):
         fuse(pair, tmp_path / "out", animation=pair / "s2" / "S2_20220104.tif")
 

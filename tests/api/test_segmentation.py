@@ -24,7 +24,8 @@ def told(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch):
 
     def call(series, card=CARD, reference_date=None, strict=False):
         caplog.clear()
-        checks.tell(series, segmentation._doubts(series, card, reference_date), strict)
+        checks.tell_series(series)
+        checks.tell_doubts(segmentation._doubts(series, card, reference_date), strict)
         return caplog.messages
 
     return call

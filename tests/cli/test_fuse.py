@@ -80,7 +80,7 @@ def test_temperature_is_kelvin(fuse: Fuse, tmp_path: Path) -> None:
 def test_a_cube_holds_what_the_files_do(fuse: Fuse, tmp_path: Path, ending: str) -> None:
     assert fuse(strategy="ALL").code == 0
     assert fuse(strategy="ALL", out=tmp_path / f"cube.{ending}").code == 0
-    assert names(tmp_path) == ["cube.json", f"cube.{ending}", "out"]
+    assert names(tmp_path) == [f"cube.{ending}", f"cube.{ending}.json", "out"]
     engine = {"nc": "h5netcdf", "zarr": "zarr"}[ending]
     for name, dates, own in (("sentinel2", HR_DATES, ()), ("landsat", LR_DATES, ("LST",))):
         with xarray.open_dataset(tmp_path / f"cube.{ending}", engine=engine, group=name, mask_and_scale=False) as cube:
@@ -471,8 +471,8 @@ def test_metrics_are_a_table_and_a_file(fuse: Fuse, tmp_path: Path) -> None:
 def test_metrics_of_a_cube_lie_beside_it(fuse: Fuse, tmp_path: Path) -> None:
     of_files, of_cube = fuse("--metrics", strategy="GAPS"), fuse("--metrics", strategy="GAPS", out=tmp_path / "cube.nc")
     assert of_cube.out[1:] == of_files.out[1:]
-    assert names(tmp_path) == ["cube.json", "cube.metrics.csv", "cube.nc", "out"]
-    assert (tmp_path / "cube.metrics.csv").read_text() == (tmp_path / "out" / "GAPS.metrics.csv").read_text()
+    assert names(tmp_path) == ["cube.nc", "cube.nc.json", "cube.nc.metrics.csv", "out"]
+    assert (tmp_path / "cube.nc.metrics.csv").read_text() == (tmp_path / "out" / "GAPS.metrics.csv").read_text()
 
 
 def test_the_animation_is_one_page(fuse: Fuse, tmp_path: Path) -> None:

@@ -347,7 +347,7 @@ def test_the_folder_of_a_series_is_no_output(refuse: Refuse, spoilt: Path) -> No
 
 
 def test_two_outputs_of_one_name(refuse: Refuse, tmp_path: Path) -> None:
-    assert "two outputs at once" in refuse(out=tmp_path / "cube.nc", animation=tmp_path / "cube.json")
+    assert "two outputs at once" in refuse(out=tmp_path / "cube.nc", animation=tmp_path / "cube.nc.json")
 
 
 def test_a_file_where_a_folder_is_to_be(refuse: Refuse, tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ def test_gaps_of_a_year_are_filled_and_scored(
     if algorithm == "naive":
         expected += ["lr, 8 masked dates", "lr, 9 clear dates"]
     assert [title.partition(":")[0] for title in titles] == expected
-    with (tmp_path / "cube.metrics.csv").open() as file:
+    with (tmp_path / "cube.nc.metrics.csv").open() as file:
         rows = [row for row in csv.DictReader(file) if float(row["clear_pixel_rate"]) > 0.5]
     masked = [float(row["nrmse_B8A"]) for row in rows if (row["sensor"], row["clear_doy"]) == ("hr", "False")]
     assert len(masked) >= 10

@@ -226,7 +226,8 @@ class _Run:
         task = Fuse(pair, algorithm, slices(str(algorithm.strategy), dates, reference=origin), {}).prepared()
         core = whole(task.grid)
         (layer,) = task.layers
-        values = task.compute(task.read(core), core, 1).layers[layer.name]
+        result = task.compute(task.read(core), core, 1)  # with no layer where nothing can be told
+        values = result.layers.get(layer.name, np.full((layer.depth, *core.shape), NODATA, np.int16))
         by_date = values.reshape(len(layer.dates), -1, *core.shape)
         return {("hr", day): numbers for day, numbers in zip(layer.dates, by_date, strict=True)}
 

@@ -122,7 +122,9 @@ def test_file_of_another_name_is_not_read_back():
         dated.read_back([Path("map.tif")])
 
 
-@pytest.mark.parametrize(("out", "item"), [("l3a", "l3a/L3A.json"), ("l3a.nc", "l3a.json"), ("l3a.zarr", "l3a.json")])
+@pytest.mark.parametrize(
+    ("out", "item"), [("l3a", "l3a/L3A.json"), ("l3a.nc", "l3a.nc.json"), ("l3a.zarr", "l3a.zarr.json")]
+)
 def test_item_lies_in_the_folder_or_beside_the_cube(out, item):
     assert dated.item_of(Path(out), "L3A") == Path(item)
 
