@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -11,65 +10,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from sitsinfer.device import DTYPES, keep, place, resolve_device, resolve_precision
 from sitsinfer.errors import DeviceError, WeightsError
 from sitsinfer.layers import ClassInfo
-from sitsinfer.patches import Patch, cut_patch, source_window
+from sitsinfer.patches import Patch
 from sitsinfer.weights import Card, load_modules
-
-__all__ = [
-    "Normalisation",
-    "Patch",
-    "Predictor",
-    "cut_patch",
-    "get_predictor",
-    "resolve_device",
-    "resolve_precision",
-    "source_window",
-]
-
-_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 _LARGEST_BATCH = 64  # patches; a GPU is busy long before
 _SHARE_OF_FREE_MEMORY = 0.8
-
-
-def resolve_device(name: str = "auto") -> str:
-    """The device that a name stands for: ``cpu``, ``cuda:N`` or ``mps``.
-
-    Args:
-        name: ``auto`` (a GPU where there is one), ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
-
-    Raises:
-        DeviceError: If the name is none of these, or the device is not there.
-    """
-    count = torch.cuda.device_count()
-    has_mps = torch.backends.mps.is_available()
-    if name == "auto":
-        return "cuda:0" if count else "mps" if has_mps else "cpu"
-    if name == "cpu" or (name == "mps" and has_mps):
-        return name
-    kind, _, number = name.partition(":")
-    if kind == "cuda" and (number or "0").isdecimal() and int(number or 0) < count:
-        return f"cuda:{int(number or 0)}"
-    there = ["cpu", *(f"cuda:{index}" for index in range(count)), *(["mps"] if has_mps else [])]
-    raise DeviceError(f"There is no device '{name}' here. Choose auto, {', '.join(there)}.")
-
-
-def resolve_precision(name: str, device: str) -> str:
-    """The precision that a name stands for on a device: ``fp32``, ``bf16`` or ``fp16``.
-
-    Args:
-        name: One of these, or ``auto``: bf16 on a GPU that has it, else fp32.
-        device: A device as :func:`resolve_device` gives it.
-
-    Raises:
-        DeviceError: If the name is none of these.
-    """
-    if name == "auto":
-        return "bf16" if device.startswith("cuda") and torch.cuda.is_bf16_supported(False) else "fp32"
-    if name not in _DTYPES:
-        raise DeviceError(f"There is no precision '{name}'. Choose auto, {', '.join(_DTYPES)}.")
-    return name
 
 
 class Normalisation:
@@ -136,8 +84,8 @@ class Predictor:
         Args:
             card: The model's card.
             modules: Its networks, one a member of the card.
-            device: See :func:`resolve_device`.
-            precision: See :func:`resolve_precision`.
+            device: See :func:`~sitsinfer.device.resolve_device`.
+            precision: See :func:`~sitsinfer.device.resolve_precision`.
             batch_size: Most patches computed at once. By default one on a CPU, whose caches hold no more, and what
                 free memory allows on a GPU. Whatever it is, it is halved when a GPU's memory does not suffice.
 
@@ -149,16 +97,13 @@ class Predictor:
         self.precision = resolve_precision(precision, str(self.device))
         self.classes: tuple[ClassInfo, ...] = card.predicted
         self._members = [
-            (lay_out(module.to(self.device)).eval(), Normalisation(member.mean, member.std))
+            (place(module, self.device, self.precision), Normalisation(member.mean, member.std))
             for module, member in zip(modules, card.members, strict=True)
         ]
         self._kept = [k for k, entry in enumerate(card.classes) if entry.code not in card.ignore]
         self._batch_size = batch_size
         self._limit = batch_size or _LARGEST_BATCH
         self._bytes_per_date: float | None = None
-        if self.device.type == "cuda" and self.precision == "fp32":
-            torch.backends.cudnn.allow_tf32 = False  # its products keep only 10 bits
-            torch.backends.cuda.matmul.allow_tf32 = False
 
     def scores(self, patches: Iterable[Patch]) -> Iterator[NDArray[np.float32]]:
         """Score patches, a batch at a time. Patches share a batch only if their dates are equal.
@@ -234,7 +179,7 @@ class Predictor:
         total: Tensor | None = None
         for module, normalise in self._members:
             x = normalise(values, batch[0])
-            with torch.autocast(self.device.type, _DTYPES[self.precision], enabled=self.precision != "fp32"):
+            with torch.autocast(self.device.type, DTYPES[self.precision], enabled=self.precision != "fp32"):
                 scores = module(x, positions)  # (B, K, P, P)
             del x  # before the next member's
             total = scores.float() if total is None else total + scores.float()
@@ -265,18 +210,6 @@ class Predictor:
             )
 
 
-def lay_out(module: nn.Module) -> nn.Module:
-    """Put channels last in the memory of two-dimensional convolutions, where they are faster; in place."""
-    for parameter in module.parameters():
-        if parameter.dim() == 4:
-            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
-    return module
-
-
-_loaded: dict[tuple[str, ...], Predictor] = {}  # the one model that a process keeps
-_loading = threading.Lock()
-
-
 def get_predictor(
     card: Card,
     folder: Path,
@@ -287,18 +220,16 @@ def get_predictor(
 ) -> Predictor:
     """Load a model, or take it from memory if this process has loaded it in the same way before.
 
-    A process keeps the model it has used last. Arguments are those of :class:`Predictor`, and the number of threads
-    that this process computes with on a CPU, if it is to be set.
+    Arguments are those of :class:`Predictor`, and the number of threads that this process computes with on a CPU, if it
+    is to be set.
 
     Raises:
         WeightsError: If the weights do not fit the card.
         DeviceError: If there is no such device or precision.
     """
-    key = (card.to_json(), device, precision, str(batch_size))  # the card names the weights by their digest
-    with _loading:
-        if threads is not None:
-            torch.set_num_threads(threads)
-        if key not in _loaded:
-            _loaded.clear()  # before loading: two models may not fit
-            _loaded[key] = Predictor(card, load_modules(card, folder), device, precision, batch_size)
-        return _loaded[key]
+
+    def load() -> Predictor:
+        return Predictor(card, load_modules(card, folder), device, precision, batch_size)
+
+    key = (Predictor, card.to_json(), device, precision, batch_size)  # the card names the weights by their digest
+    return keep(key, load, threads)

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from sitsinfer import models, weights
 from sitsinfer.errors import DeviceError, WeightsError
 from sitsinfer.layers import ClassInfo
-from sitsinfer.predict import Normalisation, Patch, Predictor, get_predictor, resolve_device, resolve_precision
+from sitsinfer.patches import Patch
+from sitsinfer.predict import Normalisation, Predictor, get_predictor
 from sitsinfer.weights import Member
 from tests.fakes import CARD as FAKE
 
@@ -194,17 +195,6 @@ def test_lower_precision_is_used_and_named() -> None:
     (scores,) = Predictor(CARD, [Product()], "cpu", "bf16").scores([patch_of(257)])
     assert scores.dtype == np.float32
     assert scores[0, 0, 0] == 256  # 257 needs more than 8 bits
-
-
-def test_devices_and_precisions_have_names() -> None:
-    assert resolve_device("cpu") == "cpu"
-    assert resolve_device("auto").split(":")[0] in ("cpu", "cuda", "mps")
-    assert resolve_precision("auto", "cpu") == "fp32"
-    for name in ("tpu", "cuda:999", "cuda:x", "cpu:1"):
-        with pytest.raises(DeviceError, match=f"no device '{name}' here. Choose auto, cpu"):
-            resolve_device(name)
-    with pytest.raises(DeviceError, match=r"no precision 'fp8'\. Choose auto, fp32, bf16, fp16"):
-        resolve_precision("fp8", "cpu")
 
 
 def test_a_process_loads_a_model_once(tmp_path: Path) -> None:

@@ -146,7 +146,7 @@ def _doubts(series: Series, card: Card, reference_date: datetime.date | None) ->
 
 def _provenance(task: Segment, summary: Summary) -> dict[str, Any]:
     """What went into a map, for its STAC item."""
-    from sitsinfer.predict import resolve_device, resolve_precision
+    from sitsinfer.device import resolve_device, resolve_precision
 
     device = resolve_device(task.device)
     return {

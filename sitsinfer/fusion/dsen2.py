@@ -10,10 +10,10 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from sitsinfer.device import resolve_device, resolve_precision
 from sitsinfer.fusion.networks import get_network, load_card
 from sitsinfer.fusion.types import MISSING, Image, Observations, Plane, Reads
 from sitsinfer.grid import Window
-from sitsinfer.predict import resolve_device, resolve_precision
 from sitsinfer.weights import FusionCard
 
 BANDS_10M = ("B02", "B03", "B04", "B08")
@@ -36,8 +36,8 @@ class DSen2:
     Attributes:
         card: What the network feeds on.
         folder: Where its weights are.
-        device: See :func:`~sitsinfer.predict.resolve_device`.
-        precision: See :func:`~sitsinfer.predict.resolve_precision`.
+        device: See :func:`~sitsinfer.device.resolve_device`.
+        precision: See :func:`~sitsinfer.device.resolve_precision`.
     """
 
     card: FusionCard

@@ -11,6 +11,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from sitsinfer.device import resolve_device, resolve_precision
 from sitsinfer.errors import SeriesError
 from sitsinfer.fusion.clouds import masked_rates
 from sitsinfer.fusion.networks import get_network, load_card
@@ -18,7 +19,6 @@ from sitsinfer.fusion.psf import Optics, Psf
 from sitsinfer.fusion.resample import BICUBIC_REACH, bicubic_integers, middle, nearest
 from sitsinfer.fusion.types import MISSING, PIXELS, RATIO, Image, Observations, Plane, Reads
 from sitsinfer.grid import Window
-from sitsinfer.predict import resolve_device, resolve_precision
 from sitsinfer.weights import FusionCard
 
 Network = Callable[[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]], NDArray[np.float32]]
@@ -44,8 +44,8 @@ class Dstfn:
     Attributes:
         card: What the network feeds on.
         folder: Where its weights are.
-        device: See :func:`~sitsinfer.predict.resolve_device`.
-        precision: See :func:`~sitsinfer.predict.resolve_precision`.
+        device: See :func:`~sitsinfer.device.resolve_device`.
+        precision: See :func:`~sitsinfer.device.resolve_precision`.
         max_masked_rate: Share of a fine observation that may be masked, over the whole image.
         masked_rates: Share that is masked of the fine observation of each day; of an algorithm that is prepared.
     """

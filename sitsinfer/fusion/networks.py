@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +9,9 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from sitsinfer.device import DTYPES, keep, place, resolve_device, resolve_precision
 from sitsinfer.errors import DeviceError, WeightsError
-from sitsinfer.predict import lay_out, resolve_device, resolve_precision
 from sitsinfer.weights import FusionCard, load_fusion_card, load_modules
-
-_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class ImageNetwork:
@@ -26,8 +23,8 @@ class ImageNetwork:
         Args:
             name: What errors call it.
             module: Takes batches of images, and gives one of reflectance.
-            device: See :func:`~sitsinfer.predict.resolve_device`.
-            precision: See :func:`~sitsinfer.predict.resolve_precision`.
+            device: See :func:`~sitsinfer.device.resolve_device`.
+            precision: See :func:`~sitsinfer.device.resolve_precision`.
 
         Raises:
             DeviceError: If there is no such device or precision.
@@ -35,10 +32,7 @@ class ImageNetwork:
         self._name = name
         self._device = torch.device(resolve_device(device))
         self._precision = resolve_precision(precision, str(self._device))
-        self._module = lay_out(module.to(self._device)).eval()
-        if self._device.type == "cuda" and self._precision == "fp32":
-            torch.backends.cudnn.allow_tf32 = False  # its products keep only 10 bits
-            torch.backends.cuda.matmul.allow_tf32 = False
+        self._module = place(module, self._device, self._precision)
 
     @torch.inference_mode()
     def __call__(self, *images: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -50,7 +44,7 @@ class ImageNetwork:
         """
         batches = [torch.from_numpy(np.ascontiguousarray(image))[None].to(self._device) for image in images]
         try:
-            with torch.autocast(self._device.type, _DTYPES[self._precision], enabled=self._precision != "fp32"):
+            with torch.autocast(self._device.type, DTYPES[self._precision], enabled=self._precision != "fp32"):
                 found: NDArray[np.float32] = self._module(*batches)[0].float().cpu().numpy()
         except torch.OutOfMemoryError:
             raise DeviceError(
@@ -60,10 +54,6 @@ class ImageNetwork:
             remedy = "Fetch the model again." if self._precision == "fp32" else "Choose precision fp32."
             raise WeightsError(f"Model '{self._name}' gives values that are not numbers in {self._precision}. {remedy}")
         return found
-
-
-_loaded: dict[tuple[str, ...], ImageNetwork] = {}  # the one network that a process keeps
-_loading = threading.Lock()
 
 
 def get_network(card: FusionCard, folder: Path, device: str, precision: str, threads: int) -> ImageNetwork:
@@ -80,14 +70,13 @@ def get_network(card: FusionCard, folder: Path, device: str, precision: str, thr
         WeightsError: If the weights do not fit the card.
         DeviceError: If there is no such device or precision.
     """
-    key = (card.to_json(), device, precision)  # the card names the weights by their digest
-    with _loading:
-        torch.set_num_threads(threads)
-        if key not in _loaded:
-            _loaded.clear()  # before loading: two networks may not fit
-            (module,) = load_modules(card, folder)
-            _loaded[key] = ImageNetwork(card.name, module, device, precision)
-        return _loaded[key]
+
+    def load() -> ImageNetwork:
+        (module,) = load_modules(card, folder)
+        return ImageNetwork(card.name, module, device, precision)
+
+    key = (ImageNetwork, card.to_json(), device, precision)  # the card names the weights by their digest
+    return keep(key, load, threads)
 
 
 def load_card(model: str, architecture: str, device: str, precision: str) -> tuple[FusionCard, Path]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +12,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from sitsinfer.device import DTYPES, keep, place, resolve_device, resolve_precision
 from sitsinfer.errors import DeviceError, GridError, WeightsError
 from sitsinfer.fusion.types import RATIO, Image, Observations, Plane, Reads
 from sitsinfer.grid import Window
 from sitsinfer.models.tamrf import DECODER_RADIUS, SENSORS, TAMRF, Chunks, Frames, Hyperparameters, Request, Sensor
-from sitsinfer.predict import lay_out, resolve_device, resolve_precision
 from sitsinfer.weights import FusionCard, load_fusion_card, load_modules
 
 PUBLISHED_MARGIN = 18
@@ -37,7 +36,6 @@ _STRIPS_HELD = 6
 _TOKENS_HELD = 8
 """How often the tokens of a chunk are."""
 
-_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _CHUNKS = {"cpu": Chunks(), "cuda": Chunks(dates=8, tokens=1 << 20, strip=1 << 21), "mps": Chunks(4, 1 << 17, 1 << 18)}
 
 
@@ -51,8 +49,8 @@ class Tamrf:
         writes: The bands that come out, by sensor.
         margin: Fine pixels around each core, as in the published procedure, whose network sees zeros beyond them, so
             that predictions depend on the cores. ``None``: all that the network sees, and no such dependence.
-        device: See :func:`~sitsinfer.predict.resolve_device`.
-        precision: See :func:`~sitsinfer.predict.resolve_precision`.
+        device: See :func:`~sitsinfer.device.resolve_device`.
+        precision: See :func:`~sitsinfer.device.resolve_precision`.
     """
 
     card: FusionCard
@@ -189,12 +187,9 @@ class Network:
         self.device = torch.device(resolve_device(device))
         self.precision = resolve_precision(precision, str(self.device))
         self._card = card
-        self._dtype = _DTYPES[self.precision]
-        self._module = lay_out(module.to(self.device, self._dtype)).eval()
+        self._dtype = DTYPES[self.precision]
+        self._module = place(module.to(self._dtype), self.device, self.precision)
         self._chunks = _CHUNKS[self.device.type]
-        if self.device.type == "cuda" and self.precision == "fp32":
-            torch.backends.cudnn.allow_tf32 = False  # its products keep only 10 bits
-            torch.backends.cuda.matmul.allow_tf32 = False
 
     def frames(self, sensor: Sensor, observed: Observations, margin: int) -> Frames:
         """Standardise observations, with so many pixels of the sensor around the core, on the device."""
@@ -258,10 +253,6 @@ class Network:
         return mean, std
 
 
-_loaded: dict[tuple[str, ...], Network] = {}  # the one network that a process keeps
-_loading = threading.Lock()
-
-
 def get_network(
     card: FusionCard, folder: Path, device: str = "auto", precision: str = "auto", threads: int | None = None
 ) -> Network:
@@ -271,13 +262,11 @@ def get_network(
         WeightsError: If the weights do not fit the card.
         DeviceError: If there is no such device or precision.
     """
-    key = (card.to_json(), device, precision)  # the card names the weights by their digest
-    with _loading:
-        if threads is not None:
-            torch.set_num_threads(threads)
-        if key not in _loaded:
-            _loaded.clear()  # before loading: two networks may not fit
-            (module,) = load_modules(card, folder)
-            assert isinstance(module, TAMRF)
-            _loaded[key] = Network(card, module, device, precision)
-        return _loaded[key]
+
+    def load() -> Network:
+        (module,) = load_modules(card, folder)
+        assert isinstance(module, TAMRF)
+        return Network(card, module, device, precision)
+
+    key = (Network, card.to_json(), device, precision)  # the card names the weights by their digest
+    return keep(key, load, threads)

@@ -19,10 +19,11 @@ from torch import Tensor
 
 import sitsinfer
 from sitsinfer import models, weights
+from sitsinfer.device import lay_out, resolve_device
 from sitsinfer.errors import OutputError, TrainingError
 from sitsinfer.layers import ClassInfo
 from sitsinfer.metrics.segmentation import SegmentationScores, confusion_matrix
-from sitsinfer.predict import Normalisation, Predictor, lay_out, resolve_device
+from sitsinfer.predict import Normalisation, Predictor
 from sitsinfer.series.labels import UNLABELLED
 from sitsinfer.training.samples import Sample, Scene, draw, load_scene, statistics, validation_samples
 from sitsinfer.weights import Card, Member
@@ -82,7 +83,7 @@ class Options:
         validate_every: Steps from one validation, and checkpoint, to the next.
         patience: Validations without a better score after which training stops.
         seed: Decides everything that is random.
-        device: See :func:`sitsinfer.predict.resolve_device`.
+        device: See :func:`~sitsinfer.device.resolve_device`.
     """
 
     name: str = "my-utae"

@@ -6,9 +6,8 @@ import torch
 
 from sitsinfer import weights
 from sitsinfer.errors import DeviceError, WeightsError
-from sitsinfer.fusion import networks
 from sitsinfer.fusion.dsen2 import BANDS_10M, BANDS_20M, DSen2, sharpen
-from sitsinfer.fusion.networks import ImageNetwork
+from sitsinfer.fusion.networks import ImageNetwork, get_network
 from sitsinfer.fusion.types import MISSING
 from tests.data.record_models import filled
 from tests.fusion.ground import BANDS, HR_DAYS, Ground, assert_equal, predict, predict_in_tiles, replaced
@@ -96,14 +95,11 @@ def test_without_sentinel_2_nothing_is_said(model):
     assert list(DSen2.load(model).predict(inputs, {"hr": np.array([9])}, CLEAR.whole, 1)) == []
 
 
-def test_a_process_keeps_one_network(model, monkeypatch):
-    monkeypatch.setattr(networks, "_loaded", {})
+def test_a_network_is_loaded_once(model):
     algorithm = DSen2.load(model, "cpu")
-    first, again = (networks.get_network(algorithm.card, algorithm.folder, "cpu", "auto", 1) for _ in range(2))
-    other = networks.get_network(algorithm.card, algorithm.folder, "cpu", "bf16", 1)
+    first, again = (get_network(algorithm.card, algorithm.folder, "cpu", "auto", 1) for _ in range(2))
     assert first is again
-    assert first is not other
-    assert list(networks._loaded.values()) == [other]
+    assert get_network(algorithm.card, algorithm.folder, "cpu", "bf16", 1) is not first
 
 
 def test_a_model_of_another_network_is_refused(model):

@@ -1,0 +1,96 @@
+import threading
+import time
+
+import pytest
+import torch
+from torch import nn
+
+from sitsinfer import device
+from sitsinfer.device import keep, place, resolve_device, resolve_precision
+from sitsinfer.errors import DeviceError
+
+
+def test_devices_and_precisions_have_names() -> None:
+    assert resolve_device("cpu") == "cpu"
+    assert resolve_device("auto").split(":")[0] in ("cpu", "cuda", "mps")
+    assert resolve_precision("auto", "cpu") == "fp32"
+    for name in ("tpu", "cuda:999", "cuda:x", "cpu:1"):
+        with pytest.raises(DeviceError, match=f"no device '{name}' here. Choose auto, cpu"):
+            resolve_device(name)
+    with pytest.raises(DeviceError, match=r"no precision 'fp8'\. Choose auto, fp32, bf16, fp16"):
+        resolve_precision("fp8", "cpu")
+
+
+@pytest.fixture(autouse=True)
+def nothing_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that has loaded nothing yet."""
+    monkeypatch.setattr(device, "_kept", {})
+
+
+def test_a_process_keeps_the_model_it_has_used_last() -> None:
+    loaded: list[str] = []
+
+    def use(name: str) -> str:
+        return keep(name, lambda: loaded.append(name) or name.upper())
+
+    assert [use(name) for name in ("a", "a", "b", "b", "a")] == ["A", "A", "B", "B", "A"]
+    assert loaded == ["a", "b", "a"]
+
+
+def test_a_model_is_gone_before_the_next_is_loaded() -> None:
+    keep("a", lambda: "A")
+    assert keep("b", lambda: list(device._kept)) == []
+
+
+def test_a_model_that_does_not_load_leaves_none() -> None:
+    keep("a", lambda: "A")
+    with pytest.raises(ZeroDivisionError):
+        keep("b", lambda: 1 // 0)
+    assert keep("b", lambda: "B") == "B"
+
+
+def test_threads_that_want_a_model_at_once_load_it_once() -> None:
+    loaded: list[int] = []
+
+    def load() -> str:
+        time.sleep(0.02)
+        loaded.append(1)
+        return "A"
+
+    threads = [threading.Thread(target=keep, args=("a", load)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(loaded) == 1
+
+
+def test_threads_are_set_whenever_a_model_is_used() -> None:
+    before = torch.get_num_threads()
+    try:
+        for count in (2, 3):
+            keep("a", lambda: "A", threads=count)
+            assert torch.get_num_threads() == count
+        keep("a", lambda: "A")
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_a_network_in_its_place_predicts() -> None:
+    module = nn.Sequential(nn.Conv2d(3, 2, (1, 2)), nn.Dropout())
+    kernels = module[0].weight.clone()
+    assert place(module, torch.device("cpu"), "bf16") is module
+    assert not module[1].training
+    assert module[0].weight.is_contiguous(memory_format=torch.channels_last)
+    assert module[0].weight.dtype == torch.float32
+    assert torch.equal(module[0].weight, kernels)
+
+
+@pytest.mark.gpu
+def test_float32_on_a_gpu_is_exact(monkeypatch: pytest.MonkeyPatch) -> None:
+    for backend in (torch.backends.cudnn, torch.backends.cuda.matmul):
+        monkeypatch.setattr(backend, "allow_tf32", True)
+    ones = torch.full((64, 64), 1 + 2**-12, device="cuda")
+    place(nn.Identity(), ones.device, "fp32")
+    assert torch.equal(ones @ torch.eye(64, device="cuda"), ones)
