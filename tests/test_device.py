@@ -87,10 +87,15 @@ def test_a_network_in_its_place_predicts() -> None:
     assert torch.equal(module[0].weight, kernels)
 
 
-@pytest.mark.gpu
-def test_float32_on_a_gpu_is_exact(monkeypatch: pytest.MonkeyPatch) -> None:
-    for backend in (torch.backends.cudnn, torch.backends.cuda.matmul):
-        monkeypatch.setattr(backend, "allow_tf32", True)
-    ones = torch.full((64, 64), 1 + 2**-12, device="cuda")
-    place(nn.Identity(), ones.device, "fp32")
-    assert torch.equal(ones @ torch.eye(64, device="cuda"), ones)
+def test_only_float32_on_a_gpu_is_made_exact() -> None:
+    switches = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = [switch.allow_tf32 for switch in switches]
+    try:
+        for name, precision, exact in (("cpu", "fp32", False), ("cuda", "bf16", False), ("cuda", "fp32", True)):
+            for switch in switches:
+                switch.allow_tf32 = True
+            place(nn.Identity(), torch.device(name), precision)  # no weights, so that no GPU is needed
+            assert [switch.allow_tf32 for switch in switches] == [not exact] * 2
+    finally:
+        for switch, value in zip(switches, before, strict=True):
+            switch.allow_tf32 = value
