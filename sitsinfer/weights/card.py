@@ -6,7 +6,7 @@ import dataclasses
 import datetime
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Self, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,7 +40,7 @@ class Member:
 
 
 @dataclass(frozen=True)
-class Card:
+class Card(fields.Document):
     """Everything about a model but its weights. Output k of the network is ``classes[k]``.
 
     Attributes:
@@ -158,23 +158,6 @@ class Card:
         origin = reference_date or self.reference_date
         return np.array([(date - origin).days for date in dates], np.int64)
 
-    def to_json(self) -> str:
-        """The text of ``model.json``."""
-        return fields.write(self)
-
-    @classmethod
-    def from_json(cls, text: str, path: object = "model.json") -> Self:
-        """Read ``model.json``.
-
-        Args:
-            text: Its text.
-            path: What an error calls it.
-
-        Raises:
-            WeightsError: If it is not JSON, of another format, or has fields that are missing, unknown or wrong.
-        """
-        return cls(**fields.read(fields.parse(text, path), _KINDS, path))
-
 
 def _width(hyperparameters: dict[str, Any], names: tuple[str, ...]) -> int | None:
     """How many channels go in or come out, by the published names of that, where they are given."""
@@ -206,7 +189,7 @@ def _classes(value: Any) -> tuple[ClassInfo, ...]:
     return classes
 
 
-_KINDS: dict[str, Kind] = {
+Card.kinds = {
     "name": fields.NAME,
     "title": fields.TEXT,
     "description": fields.TEXT,

@@ -7,12 +7,9 @@ import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, ClassVar, Self, cast
 
 from sitsinfer.errors import WeightsError
-
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
 
 FORMAT = 1
 
@@ -30,11 +27,34 @@ class Kind:
     expected: str
 
 
-def write(card: DataclassInstance) -> str:
-    """The text of ``model.json``: a card's fields in order, dates as ISO 8601."""
-    entries = {"format": FORMAT, **asdict(card)}
-    text = json.dumps(entries, indent=2, ensure_ascii=False, default=datetime.date.isoformat)
-    return _compact(text) + "\n"
+@dataclass(frozen=True)
+class Document:
+    """A card that is written to ``model.json`` and read from it.
+
+    Attributes:
+        kinds: What each field of the card may be, by name.
+    """
+
+    kinds: ClassVar[Mapping[str, Kind]]
+
+    def to_json(self) -> str:
+        """The text of ``model.json``: the fields in order, dates as ISO 8601."""
+        entries = {"format": FORMAT, **asdict(self)}
+        text = json.dumps(entries, indent=2, ensure_ascii=False, default=datetime.date.isoformat)
+        return _compact(text) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str, path: object = "model.json") -> Self:
+        """Read ``model.json``.
+
+        Args:
+            text: Its text.
+            path: What an error calls it.
+
+        Raises:
+            WeightsError: If it is not JSON, of another format, or has fields that are missing, unknown or wrong.
+        """
+        return cls(**read(parse(text, path), cls.kinds, path))
 
 
 def parse(text: str, path: object) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 from sitsinfer.errors import WeightsError
 from sitsinfer.weights import fields
@@ -59,7 +59,7 @@ class SensorCard:
 
 
 @dataclass(frozen=True)
-class FusionCard:
+class FusionCard(fields.Document):
     """Everything about a fusion network but its weights.
 
     Attributes:
@@ -115,23 +115,6 @@ class FusionCard:
         """What the keys of each network in the weights start with: there is one."""
         return ("",)
 
-    def to_json(self) -> str:
-        """The text of ``model.json``."""
-        return fields.write(self)
-
-    @classmethod
-    def from_json(cls, text: str, path: object = "model.json") -> Self:
-        """Read ``model.json``.
-
-        Args:
-            text: Its text.
-            path: What an error calls it.
-
-        Raises:
-            WeightsError: If it is not JSON, of another format, or has fields that are missing, unknown or wrong.
-        """
-        return cls(**fields.read(fields.parse(text, path), _KINDS, path))
-
 
 def _reference(value: Any) -> datetime.date | str:
     return FIRST_OF_YEAR if value == FIRST_OF_YEAR else fields.date(value)
@@ -152,7 +135,7 @@ def _sensor(value: Any) -> SensorCard:
     )
 
 
-_KINDS: dict[str, Kind] = {
+FusionCard.kinds = {
     "name": fields.NAME,
     "title": fields.TEXT,
     "description": fields.TEXT,
