@@ -5,7 +5,7 @@ After Saunier et al., "Sen2like: paving the way towards harmonization and fusion
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -16,7 +16,7 @@ from sitsinfer.fusion.clouds import masked_rates
 from sitsinfer.fusion.gapfill import BYTES_PER_PIXEL, interpolate
 from sitsinfer.fusion.psf import Optics, Psf
 from sitsinfer.fusion.resample import BILINEAR_REACH, bilinear, middle, nearest
-from sitsinfer.fusion.spectral import paired_bands
+from sitsinfer.fusion.spectral import PairedBands
 from sitsinfer.fusion.types import MISSING, RATIO, Image, Observations, Plane, Reads
 from sitsinfer.grid import Window
 
@@ -25,20 +25,16 @@ _HIGH_PASS_REACH = 1
 
 
 @dataclass(frozen=True)
-class Sen2Like:
+class Sen2Like(PairedBands):
     """Add the detail of a straight line through two fine observations to a coarse one.
 
     Attributes:
-        hr: Bands of the fine sensor.
-        lr: The coarse sensor's bands of the same colours, in the same order.
         mtf: Modulation transfer, at the Nyquist frequency of fine pixels, of the blur that leaves the detail.
         max_masked_rate: Share of a fine observation that may be masked, over the whole image.
         shape: Height and width of the image in fine pixels; of an algorithm that is prepared.
         masked_rates: Share that is masked of the fine observation of each day, likewise.
     """
 
-    hr: tuple[str, ...]
-    lr: tuple[str, ...]
     mtf: float = 0.4
     max_masked_rate: float = 0.5
     shape: tuple[int, int] | None = None
@@ -49,27 +45,10 @@ class Sen2Like:
     largest_core = _LARGEST_CORE
     device = "cpu"
 
-    @classmethod
-    def of(cls, available: Mapping[str, Collection[str]]) -> Self:
-        """Predict the bands that both sensors have.
-
-        Args:
-            available: Bands by sensor.
-
-        Raises:
-            SeriesError: If there is none.
-        """
-        return cls(*paired_bands(available))
-
     @property
     def reads(self) -> Mapping[str, Reads]:
         """Pairs of bands, as far around as bilinear and the high pass see."""
         return {"hr": Reads(self.hr, _HIGH_PASS_REACH, "repeat"), "lr": Reads(self.lr, BILINEAR_REACH, "repeat")}
-
-    @property
-    def writes(self) -> Mapping[str, tuple[str, ...]]:
-        """The fine sensor's bands."""
-        return {"hr": self.hr}
 
     def fingerprint(self) -> object:
         """Its bands and options."""

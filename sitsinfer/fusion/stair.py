@@ -7,7 +7,7 @@ Environment 214, 2018.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Self
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from sitsinfer.fusion.gapfill import BYTES_PER_PIXEL, Bracket, interpolate
 from sitsinfer.fusion.resample import BICUBIC_REACH, bicubic, middle
-from sitsinfer.fusion.spectral import paired_bands
+from sitsinfer.fusion.spectral import PairedBands
 from sitsinfer.fusion.types import MISSING, RATIO, Image, Observations, Plane, Reads
 from sitsinfer.grid import Window
 
@@ -24,18 +24,14 @@ _LARGEST_CORE = 330
 
 
 @dataclass(frozen=True)
-class Stair:
+class Stair(PairedBands):
     """Interpolate in time what the fine sensor sees other than the coarse one, and add it to the coarse one.
 
     Attributes:
-        hr: Bands of the fine sensor.
-        lr: The coarse sensor's bands of the same colours, in the same order.
         as_published: Whether to do no better than the published comparison, which does not look at the coarse sensor's
             masks and so predicts clouds, and has nothing to say where the two sensors never looked on the same day.
     """
 
-    hr: tuple[str, ...]
-    lr: tuple[str, ...]
     as_published: bool = False
 
     name = "stair"
@@ -43,27 +39,10 @@ class Stair:
     largest_core = _LARGEST_CORE
     device = "cpu"
 
-    @classmethod
-    def of(cls, available: Mapping[str, Collection[str]]) -> Self:
-        """Predict the bands that both sensors have.
-
-        Args:
-            available: Bands by sensor.
-
-        Raises:
-            SeriesError: If there is none.
-        """
-        return cls(*paired_bands(available))
-
     @property
     def reads(self) -> Mapping[str, Reads]:
         """Pairs of bands; of the coarse sensor as far around as bicubic sees."""
         return {"hr": Reads(self.hr, 0, "repeat"), "lr": Reads(self.lr, BICUBIC_REACH, "repeat")}
-
-    @property
-    def writes(self) -> Mapping[str, tuple[str, ...]]:
-        """The fine sensor's bands."""
-        return {"hr": self.hr}
 
     def fingerprint(self) -> object:
         """Its bands."""
