@@ -148,6 +148,23 @@ def command(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) 
         signal.signal(number, handler)
 
 
+def refusal(command: Callable[..., Outcome], folder: Path) -> Callable[..., str]:
+    """A command that fails as it should, and leaves nothing in a folder; its call returns the line that says why."""
+
+    def call(*arguments: Any, **options: Any) -> str:
+        before = set(folder.iterdir())
+        outcome = command(*arguments, **options)
+        assert outcome.code == 1
+        assert outcome.out == []
+        (line,) = outcome.err
+        assert line.startswith("Error: ")
+        assert line.endswith(".")
+        assert set(folder.iterdir()) == before
+        return line
+
+    return call
+
+
 @pytest.fixture
 def segment(command: Callable[..., Outcome], year: Path, tiny_model: Path, tmp_path: Path) -> Callable[..., Outcome]:
     """Call segment on the year with the tiny model, to ``tmp_path / "map.tif"``, unless told otherwise."""

@@ -18,7 +18,7 @@ from affine import Affine
 from sitsinfer import api, models, weights
 from sitsinfer.engine import Options
 from sitsinfer.errors import OutputError
-from tests.cli.conftest import Outcome, enlarge, spoil_pixels
+from tests.cli.conftest import Outcome, enlarge, refusal, spoil_pixels
 from tests.conftest import write_raster
 from tests.pairs import LR_BANDS, write_pair
 from tests.weights.published import TINY_TAMRF
@@ -32,19 +32,7 @@ FIRST = "S2_20220104.tif"
 @pytest.fixture
 def refuse(fuse: Fuse, tmp_path: Path) -> Refuse:
     """Call fuse, see that it fails as it should, and return the one line that says why."""
-
-    def call(*arguments: Any, **options: Any) -> str:
-        before = set(tmp_path.iterdir())
-        outcome = fuse(*arguments, **options)
-        assert outcome.code == 1
-        assert outcome.out == []
-        (line,) = outcome.err
-        assert line.startswith("Error: ")
-        assert line.endswith(".")
-        assert set(tmp_path.iterdir()) == before
-        return line
-
-    return call
+    return refusal(fuse, tmp_path)
 
 
 def moved(source: Path, target: Path, *, east: float = 0, crs: str = "EPSG:32631") -> Path:

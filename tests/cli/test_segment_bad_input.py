@@ -20,7 +20,7 @@ from affine import Affine
 from sitsinfer import api, models, weights
 from sitsinfer.engine import Options
 from sitsinfer.errors import OutputError
-from tests.cli.conftest import BANDS, CARD, DATES, HYPERPARAMETERS, Outcome, enlarge, spoil_pixels, write_date
+from tests.cli.conftest import BANDS, CARD, DATES, HYPERPARAMETERS, Outcome, enlarge, refusal, spoil_pixels, write_date
 from tests.conftest import CORNER, write_raster
 
 Segment = Callable[..., Outcome]
@@ -31,19 +31,7 @@ FIRST = f"S2_{DATES[0]:%Y%m%d}.tif"
 @pytest.fixture
 def refuse(segment: Segment, tmp_path: Path) -> Callable[..., str]:
     """Call segment, see that it fails as it should, and return the one line that says why."""
-
-    def call(*arguments: Any, **options: Any) -> str:
-        before = set(tmp_path.iterdir())
-        outcome = segment(*arguments, **options)
-        assert outcome.code == 1
-        assert outcome.out == []
-        (line,) = outcome.err
-        assert line.startswith("Error: ")
-        assert line.endswith(".")
-        assert set(tmp_path.iterdir()) == before
-        return line
-
-    return call
+    return refusal(segment, tmp_path)
 
 
 def rewrite(path: Path, change: Callable[[Any], Any], **profile: Any) -> None:
