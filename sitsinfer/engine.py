@@ -125,7 +125,6 @@ def run(task: Task[Any], outputs: Outputs, options: Options) -> Summary:
     for file in outputs.files:
         if file.is_dir() and FINGERPRINT_TAG not in outputs.read_tags(file):
             raise foreign(file)
-    memory.settle()
     with locked(path):
         store = _open_store(path, task, fingerprint, options)
         kept = sum(store.is_done(tile) for tile in store.tiles)
@@ -165,7 +164,6 @@ def process_tile(task: Task[Any], store: Store, plan: Plan, tile: Tile) -> TileR
     Raises:
         OutputError: If the store cannot be written: no other tile could be, either.
     """
-    memory.settle()
     with _place(plan.held):
         began = time.monotonic()
         try:

@@ -11,6 +11,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from sitsinfer import memory
 from sitsinfer.area import Area
 from sitsinfer.errors import GridError, SeriesError
 from sitsinfer.fusion.compensation import MARGIN, compensate
@@ -206,6 +207,7 @@ class Fuse:
 
     def prepared(self) -> Self:
         """The same, with an algorithm for each slice that knows what it must of the whole image."""
+        memory.settle()
         images = (SliceImage(self.pair, self._inputs(piece), piece.origin) for piece in self.slices)
         return replace(self, algorithms=tuple(self.algorithm.prepared(image) for image in images))
 
@@ -220,6 +222,7 @@ class Fuse:
 
     def compute(self, inputs: Looks, core: Window, threads: int) -> TileResult:
         """Predict the dates of a core, slice by slice."""
+        memory.settle()  # in worker processes too
         layers = {layer.name: np.full((layer.depth, *core.shape), NODATA, np.int16) for layer in self.layers}
         valid = np.zeros(core.shape, np.bool_)
         for piece, algorithm in zip(self.slices, self.algorithms, strict=True):
