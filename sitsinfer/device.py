@@ -6,10 +6,12 @@ import threading
 from collections.abc import Callable, Hashable
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
-from sitsinfer.errors import DeviceError
+from sitsinfer.errors import DeviceError, WeightsError
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 """Data types by the names of precisions."""
@@ -79,6 +81,23 @@ def lay_out(module: nn.Module) -> nn.Module:
         if parameter.dim() == 4:
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
     return module
+
+
+def check_numbers(values: NDArray[np.float32], model: str, precision: str, what: str = "values") -> None:
+    """See that a network gave numbers.
+
+    Args:
+        values: What it gave.
+        model: What an error calls it.
+        precision: What it computed in.
+        what: What an error calls the values.
+
+    Raises:
+        WeightsError: If one is NaN or infinite.
+    """
+    if not np.isfinite(values).all():
+        remedy = "Fetch the model again." if precision == "fp32" else "Choose precision fp32."
+        raise WeightsError(f"Model '{model}' gives {what} that are not numbers in {precision}. {remedy}")
 
 
 def keep(key: Hashable, load: Callable[[], _M], threads: int | None = None) -> _M:

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from sitsinfer.device import DTYPES, keep, place, resolve_device, resolve_precision
+from sitsinfer.device import DTYPES, check_numbers, keep, place, resolve_device, resolve_precision
 from sitsinfer.errors import DeviceError, WeightsError
 from sitsinfer.layers import ClassInfo
 from sitsinfer.patches import Patch
@@ -144,7 +144,7 @@ class Predictor:
             if scores is None:
                 self._halve(len(batch))
                 continue
-            self._check(scores)
+            check_numbers(scores, self.card.name, self.precision, "scores")
             yield from scores
             patches = patches[len(batch) :]
 
@@ -201,13 +201,6 @@ class Predictor:
         if self.device.type == "cuda":
             return tensor.pin_memory().to(self.device, non_blocking=True)
         return tensor.to(self.device)
-
-    def _check(self, scores: NDArray[np.float32]) -> None:
-        if not np.isfinite(scores).all():
-            remedy = "Fetch the model again." if self.precision == "fp32" else "Choose precision fp32."
-            raise WeightsError(
-                f"Model '{self.card.name}' gives scores that are not numbers in {self.precision}. {remedy}"
-            )
 
 
 def get_predictor(

@@ -1,13 +1,20 @@
 import threading
 import time
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from sitsinfer import device
-from sitsinfer.device import keep, place, resolve_device, resolve_precision
-from sitsinfer.errors import DeviceError
+from sitsinfer.device import check_numbers, keep, place, resolve_device, resolve_precision
+from sitsinfer.errors import DeviceError, WeightsError
+
+
+@pytest.fixture(autouse=True)
+def nothing_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that has loaded nothing yet."""
+    monkeypatch.setattr(device, "_kept", {})
 
 
 def test_devices_and_precisions_have_names() -> None:
@@ -19,12 +26,6 @@ def test_devices_and_precisions_have_names() -> None:
             resolve_device(name)
     with pytest.raises(DeviceError, match=r"no precision 'fp8'\. Choose auto, fp32, bf16, fp16"):
         resolve_precision("fp8", "cpu")
-
-
-@pytest.fixture(autouse=True)
-def nothing_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A process that has loaded nothing yet."""
-    monkeypatch.setattr(device, "_kept", {})
 
 
 def test_a_process_keeps_the_model_it_has_used_last() -> None:
@@ -99,3 +100,14 @@ def test_only_float32_on_a_gpu_is_made_exact() -> None:
     finally:
         for switch, value in zip(switches, before, strict=True):
             switch.allow_tf32 = value
+
+
+@pytest.mark.parametrize("strange", [np.nan, np.inf, -np.inf])
+def test_what_is_no_number_is_refused(strange: float) -> None:
+    values = np.zeros((2, 3), np.float32)
+    check_numbers(values, "tiny", "fp16")
+    values[1, 2] = strange
+    with pytest.raises(WeightsError, match=r"'tiny' gives values that are not numbers in fp32\. Fetch the model again"):
+        check_numbers(values, "tiny", "fp32")
+    with pytest.raises(WeightsError, match=r"gives scores that are not numbers in fp16\. Choose precision fp32"):
+        check_numbers(values, "tiny", "fp16", "scores")

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from sitsinfer.device import DTYPES, keep, place, resolve_device, resolve_precision
+from sitsinfer.device import DTYPES, check_numbers, keep, place, resolve_device, resolve_precision
 from sitsinfer.errors import DeviceError, WeightsError
 from sitsinfer.weights import FusionCard, load_fusion_card, load_modules
 
@@ -50,9 +50,7 @@ class ImageNetwork:
             raise DeviceError(
                 f"One sub-tile does not fit in the memory of {self._device}. Choose a smaller one, or another device."
             ) from None
-        if not np.isfinite(found).all():
-            remedy = "Fetch the model again." if self._precision == "fp32" else "Choose precision fp32."
-            raise WeightsError(f"Model '{self._name}' gives values that are not numbers in {self._precision}. {remedy}")
+        check_numbers(found, self._name, self._precision)
         return found
 
 

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sitsinfer.device import DTYPES, keep, place, resolve_device, resolve_precision
+from sitsinfer.device import DTYPES, check_numbers, keep, place, resolve_device, resolve_precision
 from sitsinfer.errors import DeviceError, GridError, WeightsError
 from sitsinfer.fusion.types import RATIO, Image, Observations, Plane, Reads
 from sitsinfer.grid import Window
@@ -206,11 +206,7 @@ class Network:
         """
         mean, std = (table[list(bands)] for table in self._statistics(sensor))
         found: NDArray[np.float32] = torch.addcmul(mean, values, std).cpu().numpy()
-        if not np.isfinite(found).all():
-            remedy = "Fetch the model again." if self.precision == "fp32" else "Choose precision fp32."
-            raise WeightsError(
-                f"Model '{self._card.name}' gives values that are not numbers in {self.precision}. {remedy}"
-            )
+        check_numbers(found, self._card.name, self.precision)
         return found
 
     def __call__(
