@@ -241,9 +241,9 @@ def outdated(output: Path, fingerprint: Fingerprint, read_tags: Callable[[Path],
     if made_by is None:
         raise foreign(output)
     parts = set(differing(json.loads(made_by), fingerprint))
-    if parts - AGEING_PARTS:
+    if asked := parts - AGEING_PARTS:
         raise OutputError(
-            f"{output} already exists, made by another run: it differs in {', '.join(sorted(parts))}. "
+            f"{output} already exists, made by another run: it differs in {', '.join(sorted(asked))}. "
             f"Set overwrite to replace it, or choose another output."
         )
     return parts
