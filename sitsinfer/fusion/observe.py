@@ -124,13 +124,19 @@ class Look:
         missing = ~np.isfinite(values) if numbers.dtype.kind == "f" else values == np.float32(self.stack.nodata)
         scale = np.repeat(self.stack.scale[chosen, None], values.shape[1], axis=1)
         offset = np.repeat(self.stack.offset[chosen, None], values.shape[1], axis=1)
-        if THERMAL in self.view.series.bands:  # kelvin, or tenths of it where integers are stored
+        if THERMAL in self.view.series.bands:
             band = self.view.series.bands.index(THERMAL)
-            scale[:, band], offset[:, band] = (1e-3 if numbers.dtype.kind == "f" else 1e-4), 0
+            scale[:, band], offset[:, band] = self._thermal(chosen).T / 1000
         values *= scale[:, :, None, None]
         values += offset[:, :, None, None]
         values[missing] = MISSING
         return values
+
+    def _thermal(self, chosen: list[int]) -> NDArray[np.float64]:
+        """Scale and offset to kelvin of some dates, (T, 2)."""
+        scalings = [self.view.series.acquisitions[t].thermal for t in chosen]
+        assert None not in scalings, "an acquisition with a band of temperature has its scaling"
+        return np.array(scalings, np.float64).reshape(-1, 2)
 
     def _extended(self, values: NDArray[Any], inside: Window, window: Window) -> NDArray[Any]:
         """Pixels beyond the footprint as the view says: 0 and not clear, or the last ones repeated."""

@@ -1,8 +1,8 @@
 """From what headers say, file by file, to one series: the same for every layout."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,24 @@ from odc.geo.geobox import GeoBox
 
 from sitsinfer.errors import SeriesError
 from sitsinfer.grid import Grid, Window, is_aligned, offset_in, window_grid
-from sitsinfer.series.names import SENSORS, UNKNOWN, MaskKind, Sensor, sensor_in, sensor_of_bands
+from sitsinfer.series.names import (
+    SENSORS,
+    THERMAL,
+    UNKNOWN,
+    MaskKind,
+    Sensor,
+    is_measured,
+    is_thermal,
+    sensor_in,
+    sensor_of_bands,
+)
 from sitsinfer.series.types import Acquisition, Image, LeftOut, Mask, Series, Source, listing
 
 _Points = tuple[NDArray[np.float64], NDArray[np.float64]]
+_Scaling = tuple[float, float]  # scale and offset
 
 BASELINE_OFFSET = -0.1  # Sentinel-2 baseline 04.00 adds 1000 to every digital number
+TENTH_KELVIN = 0.1  # what integers of temperature count, where nothing says otherwise
 
 
 @dataclass(frozen=True)
@@ -33,11 +45,12 @@ class Found:
         key: What it shares with the other files of one image.
         sensor: Its sensor, if it says so.
         kind: What a mask's values mean; None for an image.
-        scale: From digital numbers to reflectance, if it says so.
+        scale: From digital numbers to reflectance, or to kelvin where all bands are thermal, if it says so of them all.
         offset: See ``scale``.
         baseline: Processing baseline of Sentinel-2, if its numbers still hold the offset that came with it.
         version: Sorts products of one day, the one that counts last.
         zero_is_invalid: Of an image, whether a pixel with 0 in any band is not valid.
+        scalings: Scale and offset of those bands that it gives them for one by one; they count before ``scale``.
     """
 
     source: Source
@@ -51,6 +64,7 @@ class Found:
     baseline: float | None = None
     version: tuple[float, str] = (0.0, "")
     zero_is_invalid: bool = False
+    scalings: Mapping[str, _Scaling] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -66,7 +80,7 @@ def assemble(root: Path, scan: Scan) -> Series:
     """Put files together to acquisitions, and acquisitions to a series. The order of files changes nothing.
 
     Raises:
-        SeriesError: If there is no image, or images of two sensors.
+        SeriesError: If there is no image, images of two sensors, or bands of one image that are scaled differently.
     """
     ordered = sorted(scan.found, key=lambda found: (found.day, found.name, str(found.source.path)))
     images = [found for found in ordered if found.kind is None]
@@ -101,8 +115,8 @@ class _Product:
     """An image with what decides how it is merged with others of its day."""
 
     image: Image
-    scale: float
-    offset: float
+    scaling: _Scaling
+    thermal: _Scaling | None
     version: tuple[float, str]
 
 
@@ -117,28 +131,19 @@ def _product(files: Sequence[Found], sensor: Sensor, masks: Sequence[Found]) -> 
     """One image from its files; of a band that two files have, the finer counts."""
     taken: set[str] = set()
     sources = []
-    for found in sorted(files, key=lambda found: (_pixel(found.source.grid), found.name)):
+    finest = sorted(files, key=lambda found: (_pixel(found.source.grid), found.name))
+    for found in finest:
         source = found.source.only([band for band in found.source.bands if band not in taken])
         if source:
             taken.update(source.bands)
             sources.append(source)
     first = files[0]
-    scale, offset = _scaling(first, sensor)
+    scaling = _scaling(files, sensor)
     version = max(found.version for found in files)
     others = len({found.name for found in files}) - 1
     name = f"{first.name} and {others} more" if others else first.name
     image = Image(name, tuple(sources), _masks_of(first, masks), first.zero_is_invalid)
-    return _Product(image, scale, offset, version)
-
-
-def _scaling(found: Found, sensor: Sensor) -> tuple[float, float]:
-    """Scale and offset to reflectance: what metadata say, else what the sensor's products have."""
-    if np.dtype(found.source.dtype).kind == "f":
-        return found.scale or 1.0, found.offset or 0.0
-    scale = found.scale or sensor.scale
-    if found.offset is not None:
-        return scale, found.offset
-    return scale, BASELINE_OFFSET if (found.baseline or 0) >= 4 and sensor.name == "sentinel-2" else 0.0
+    return _Product(image, scaling, _thermal(finest, scaling, sensor), version)
 
 
 def _masks_by_day(masks: Iterable[Found]) -> dict[date, list[Found]]:
@@ -168,14 +173,91 @@ def _likeness(name: str, other: str) -> int:
 def _acquisition(day: date, products: Sequence[_Product], left_out: list[LeftOut]) -> Acquisition:
     """Merge the products of one day: the latest processing first. Those scaled otherwise cannot fill its holes."""
     best, *others = sorted(products, key=lambda product: (product.version, product.image.name), reverse=True)
-    images = [best.image]
+    images, thermal = [best.image], best.thermal
     for other in others:
-        if (other.scale, other.offset) == (best.scale, best.offset):
+        if other.scaling == best.scaling and (thermal is None or other.thermal in (None, thermal)):
             images.append(other.image)
+            thermal = thermal or other.thermal
         else:
             reason = f"scaled unlike {best.image.name}, a later product of {day}"
             left_out += [LeftOut(source.path, reason) for source in other.image.sources]
-    return Acquisition(day, tuple(images), best.scale, best.offset)
+    return Acquisition(day, tuple(images), *best.scaling, thermal)
+
+
+# --- scaling
+
+
+def _scaling(files: Sequence[Found], sensor: Sensor) -> _Scaling:
+    """Scale and offset to reflectance: what the metadata of an image say, else what the sensor's products have.
+
+    Raises:
+        SeriesError: If they say different things of its bands.
+    """
+    deciding = _deciding(files, sensor)
+    told: dict[_Scaling, list[str]] = defaultdict(list)
+    for found in files:
+        for band, (scale, offset) in _told(found, deciding).items():
+            told[_completed(found, scale, offset, sensor)].append(band)
+    if len(told) > 1:
+        each = "; ".join(f"{listing(bands)} x {scale:g} {offset:+g}" for (scale, offset), bands in told.items())
+        others = len({found.source.path for found in files}) - 1
+        raise SeriesError(
+            f"{files[0].source.path}{f' and {others} more' if others else ''}: bands are scaled differently, {each}. "
+            f"Expected one scale and offset to reflectance. Write all bands alike, or leave the acquisition out."
+        )
+    if told:
+        return next(iter(told))
+    first = next(found for found in files if not deciding.isdisjoint(found.source.bands))
+    return _completed(first, None, None, sensor)
+
+
+def _deciding(files: Sequence[Found], sensor: Sensor) -> Set[str]:
+    """Bands whose scaling is that of an image.
+
+    What its sensor measures, if any band is named so; else all bands of the first file that has more than temperature;
+    else temperature.
+    """
+    bands = {band for found in files for band in found.source.bands}
+    if measured := {band for band in bands if is_measured(band, sensor)}:
+        return measured
+    others = ({band for band in found.source.bands if not is_thermal(band, sensor)} for found in files)
+    return next(filter(None, others), bands)
+
+
+def _told(found: Found, bands: Set[str]) -> Mapping[str, tuple[float | None, float | None]]:
+    """What a file says of the scaling of some bands: of single ones, else of all alike."""
+    single = {band: scaling for band, scaling in found.scalings.items() if band in bands}
+    if single or (found.scale is None and found.offset is None):
+        return single
+    return {band: (found.scale, found.offset) for band in found.source.bands if band in bands}
+
+
+def _completed(found: Found, scale: float | None, offset: float | None, sensor: Sensor) -> _Scaling:
+    """Scale and offset with what the sensor's products have for what is not said."""
+    if np.dtype(found.source.dtype).kind == "f":
+        return scale or 1.0, offset or 0.0
+    if offset is None:
+        offset = BASELINE_OFFSET if (found.baseline or 0) >= 4 and sensor.name == "sentinel-2" else 0.0
+    return scale or sensor.scale, offset
+
+
+def _thermal(files: Sequence[Found], scaling: _Scaling, sensor: Sensor) -> _Scaling | None:
+    """Scale and offset to kelvin of the band of temperature, None if there is none.
+
+    Where nothing is said, or only what holds for reflectance too, floats are kelvin and integers tenths of it.
+    """
+    thermal = [band for band in THERMAL if is_thermal(band, sensor)]
+    carrier = next(((found, band) for band in thermal for found in files if band in found.source.bands), None)
+    if carrier is None:
+        return None
+    found, band = carrier
+    is_alone = all(is_thermal(other, sensor) for one in files for other in one.source.bands)
+    of_all = (None, None) if found.scalings else (found.scale, found.offset)
+    scale, offset = found.scalings.get(band, of_all)
+    told = 1.0 if scale is None else scale, offset or 0.0
+    if (scale, offset) != (None, None) and (is_alone or told != scaling):
+        return told
+    return (1.0 if np.dtype(found.source.dtype).kind == "f" else TENTH_KELVIN), 0.0
 
 
 # --- sensor and bands

@@ -138,8 +138,11 @@ def _found(folder: Path, row: _Row, headers: Mapping[Path, rasters.Header]) -> I
     bands = rasters.band_names(row.bands, header, order)
     nodata = _NODATA if header.nodata is None else header.nodata
     source = RasterSource(row.bands, bands, tuple(range(1, header.count + 1)), header.grid, header.dtype, nodata)
-    scale, offset = names.scaling_in_tags(header.tags, header.scales, header.offsets)
-    yield Found(source, row.day, name, name, sensor, scale=scale, offset=offset, zero_is_invalid=True)
+    scale, offset = names.scaling_in_tags(header.tags)
+    scalings = names.scalings_in_header(bands, header.scales, header.offsets)
+    yield Found(
+        source, row.day, name, name, sensor, scale=scale, offset=offset, zero_is_invalid=True, scalings=scalings
+    )
     if row.mask:
         grid, dtype = headers[row.mask].grid, headers[row.mask].dtype
         mask = RasterSource(row.mask, ("mask",), (1,), grid, dtype, None)  # its 0 is clear, not nodata

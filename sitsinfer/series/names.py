@@ -96,12 +96,14 @@ class Sensor:
         pattern: What its names look like, in lower case.
         scale: Reflectance of one digital number, where integers are stored and metadata say nothing.
         orders: The order of bands in files that do not name them, for each number of bands.
+        thermal: Which of its bands hold no reflectance but temperature.
     """
 
     name: str
     pattern: re.Pattern[str]
     scale: float
     orders: Mapping[int, tuple[str, ...]]
+    thermal: tuple[str, ...] = ()
 
 
 def _pattern(text: str) -> re.Pattern[str]:
@@ -112,6 +114,7 @@ _S2_ALL = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09",
 _S2_LAND = ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12")
 _OLI = tuple(f"B{number:02d}" for number in range(1, 8))
 _TM = ("B01", "B02", "B03", "B04", "B05", "B07")
+_TIRS = ("B10", "B11")
 
 SENSORS = (
     Sensor(
@@ -121,12 +124,18 @@ SENSORS = (
         {10: _S2_LAND, 12: tuple(band for band in _S2_ALL if band != "B10"), 13: _S2_ALL},
     ),
     # Landsat 8 and 9 carry the same instrument and count as one sensor.
-    Sensor("landsat-8", _pattern(r"l[89]|l[cot]0?[89]|landsat[-_ ]?0?[89]|hls[._-]l30"), 1e-4, {7: _OLI, 6: _OLI[1:]}),
-    Sensor("landsat-7", _pattern(r"l7|le0?7|landsat[-_ ]?0?7"), 1e-4, {6: _TM}),
-    Sensor("landsat-5", _pattern(r"l5|lt0?5|landsat[-_ ]?0?5"), 1e-4, {6: _TM}),
+    Sensor(
+        "landsat-8",
+        _pattern(r"l[89]|l[cot]0?[89]|landsat[-_ ]?0?[89]|hls[._-]l30"),
+        1e-4,
+        {7: _OLI, 6: _OLI[1:]},
+        _TIRS,
+    ),
+    Sensor("landsat-7", _pattern(r"l7|le0?7|landsat[-_ ]?0?7"), 1e-4, {6: _TM}, ("B06",)),
+    Sensor("landsat-5", _pattern(r"l5|lt0?5|landsat[-_ ]?0?5"), 1e-4, {6: _TM}, ("B06",)),
     Sensor("sentinel-1", _pattern(r"s1|s1[abc]|sentinel[-_ ]?1[abc]?"), 1.0, {2: ("VV", "VH")}),
 )
-UNKNOWN = Sensor("unknown", _pattern("(?!)"), 1.0, {})
+UNKNOWN = Sensor("unknown", _pattern("(?!)"), 1.0, {}, _TIRS)
 
 SENSOR_TAGS = ("SENSOR", "PLATFORM", "SATELLITE", "SPACECRAFT", "SPACECRAFT_NAME", "SPACECRAFT_ID", "CONSTELLATION")
 
@@ -151,7 +160,9 @@ def sensor_of_bands(bands: Sequence[str]) -> Sensor | None:
 
 
 _BAND = re.compile(r"(?:sr[_ -]?)?(?:band|b)[_ -]?0*(\d{1,2})(a?)", re.IGNORECASE)
-_BAND_IN_NAME = re.compile(r"(?:^|[_. -])((?:band|b)[_ -]?0*\d{1,2}a?|vv|vh|hh|hv)(?=$|[_. -])", re.IGNORECASE)
+_BAND_IN_NAME = re.compile(
+    r"(?:^|[_. -])(?:s[rt][_ -])?((?:band|b)[_ -]?0*\d{1,2}a?|vv|vh|hh|hv)(?=$|[_. -])", re.IGNORECASE
+)
 _RESOLUTION = re.compile(r"[_. -]\d{1,4}m(?=$|[_. -])", re.IGNORECASE)
 
 
@@ -176,6 +187,22 @@ def without_band(stem: str) -> str:
     rest = _RESOLUTION.sub("", stem)
     found = list(_BAND_IN_NAME.finditer(rest))
     return rest[: found[-1].start()] + rest[found[-1].end() :] if found else rest
+
+
+THERMAL = ("LST", "ST_B10", "B10")
+"""What the temperature of the ground is called; of several, the first counts."""
+
+_MEASURED = re.compile(r"B\d\d|B8A|VV|VH|HH|HV")
+
+
+def is_thermal(band: str, sensor: Sensor) -> bool:
+    """Whether a band holds temperature: by its name, or as a band of its sensor."""
+    return band == THERMAL[0] or band.startswith("ST_B") or band in sensor.thermal
+
+
+def is_measured(band: str, sensor: Sensor) -> bool:
+    """Whether a band is by its name what a sensor measures, temperature aside: no angle, index or quality."""
+    return bool(_MEASURED.fullmatch(band)) and not is_thermal(band, sensor)
 
 
 _MASK = re.compile(r"(?<![a-z])clm(?![a-z])|(?<!data)(?<!valid)(?<!valid_)mask", re.IGNORECASE)
@@ -222,18 +249,16 @@ def processing_time(stem: str, tags: Mapping[str, str]) -> str:
     return f"{days[-1]:%Y%m%d}".ljust(14, "0") if len(days) > 1 else ""
 
 
-def scaling_in_tags(
-    tags: Mapping[str, str], scales: Sequence[float] = (), offsets: Sequence[float] = ()
-) -> tuple[float | None, float | None]:
-    """Scale and offset to reflectance as metadata give them, for all bands alike; None for what they do not give.
+def scalings_in_header(
+    bands: Sequence[str], scales: Sequence[float], offsets: Sequence[float]
+) -> dict[str, tuple[float, float]]:
+    """Scale and offset of each band that a header gives them for; GDAL says 1 and 0 where it gives none."""
+    scalings = zip(map(float, scales), map(float, offsets), strict=True)
+    return {band: scaling for band, scaling in zip(bands, scalings, strict=True) if scaling != (1, 0)}
 
-    Args:
-        tags: Metadata of the file.
-        scales: Scale of each band in the file's header, 1 where it has none.
-        offsets: Offset of each band, 0 where it has none.
-    """
-    if len(set(zip(scales, offsets, strict=True))) == 1 and (scales[0], offsets[0]) != (1, 0):
-        return float(scales[0]), float(offsets[0])
+
+def scaling_in_tags(tags: Mapping[str, str]) -> tuple[float | None, float | None]:
+    """Scale and offset to reflectance as tags give them, for all bands alike; None for what they do not give."""
     upper = {key.upper(): value for key, value in tags.items()}
     scale, offset = _number(upper.get("SCALE", "")), _number(upper.get("OFFSET", ""))
     added = _number(upper.get("BOA_ADD_OFFSET", ""))

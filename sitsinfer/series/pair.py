@@ -18,10 +18,11 @@ from sitsinfer.grid import Bounds, Grid, Window, is_aligned, window_grid
 from sitsinfer.series.assemble import common_grid, outline
 from sitsinfer.series.layouts import open_series, refuse_doubts
 from sitsinfer.series.ls2s2 import open_pan
+from sitsinfer.series.names import THERMAL as THERMAL_NAMES
 from sitsinfer.series.types import Acquisition, Image, Series, Source, listing
 
 THERMAL = "LST"
-"""Landsat's temperature; digital numbers are tenths of kelvin."""
+"""Landsat's temperature, whatever its files call it; an acquisition's ``thermal`` leads to kelvin."""
 
 BANDS: Mapping[str, tuple[str, ...]] = {
     "hr": ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12"),
@@ -32,7 +33,6 @@ BANDS: Mapping[str, tuple[str, ...]] = {
 _CALLED = {"hr": "Sentinel-2", "lr": "Landsat", "pan": "Landsat's panchromatic band"}
 _FOLDERS = {"hr": "sentinel2", "lr": "landsat"}
 _SENSORS = {"hr": "sentinel-2", "lr": "landsat-8"}
-_THERMAL_NAMES = (THERMAL, "ST_B10", "B10")  # the first that is there is taken
 _SCALE = 1e-4
 _FINE, _COARSE, _PAN = 10.0, 30.0, 15.0  # metres
 _RATIO = 3
@@ -152,7 +152,7 @@ def _fitted(sensor: str, series: Series) -> Series:
 def _own_name(sensor: str, band: str, series: Series) -> str:
     """What a series calls a band."""
     if sensor == "lr" and band == THERMAL:
-        return next((name for name in _THERMAL_NAMES if name in series.bands), band)
+        return next((name for name in THERMAL_NAMES if name in series.bands), band)
     return band
 
 

@@ -261,10 +261,12 @@ def _image(candidate: _Candidate, header: Header, day: date) -> list[Found]:
     if image:
         stem = candidate.path.stem
         baseline = names.baseline(stem, header.tags)
-        scale, offset = names.scaling_in_tags(header.tags, header.scales, header.offsets)
+        scale, offset = names.scaling_in_tags(header.tags)
+        scalings = names.scalings_in_header(bands, header.scales, header.offsets)
         version = (baseline or 0.0, names.processing_time(stem, header.tags))
         pending = None if names.is_harmonised(stem, header.tags) else baseline
-        found.append(Found(image, day, candidate.name, _key(candidate), sensor, None, scale, offset, pending, version))
+        told = Found(image, day, candidate.name, _key(candidate), sensor, None, scale, offset, pending, version)
+        found.append(replace(told, scalings=scalings))
     return found
 
 

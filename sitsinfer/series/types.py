@@ -116,12 +116,14 @@ class Acquisition:
         images: What was found for that day, the one that counts first; holes in it are filled from the next.
         scale: Reflectance = digital number x ``scale`` + ``offset``.
         offset: See ``scale``.
+        thermal: The same two numbers to kelvin, for the band of temperature; None where there is none.
     """
 
     date: date
     images: tuple[Image, ...]
     scale: float = 1.0
     offset: float = 0.0
+    thermal: tuple[float, float] | None = None
 
     @property
     def name(self) -> str:

@@ -1,4 +1,5 @@
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from datetime import date
 from pathlib import Path
 
@@ -13,8 +14,19 @@ from sitsinfer.series import open_series
 from sitsinfer.series.assemble import common_grid
 from sitsinfer.series.types import RasterSource
 from tests.conftest import BANDS, CORNER, DATES, place_values, write_raster
+from tests.series.scaled import (
+    COLLECTION_2,
+    KELVIN,
+    OLI,
+    REFLECTANCE,
+    TENTHS,
+    UNTOLD,
+    write_products,
+    write_scaled,
+)
 
 Folder = Callable[..., Path]
+Bands = Mapping[str, tuple[float, float]]
 LEFT, TOP = CORNER
 
 
@@ -167,3 +179,91 @@ def test_the_folder_names_the_sensor_if_nothing_else_does(tmp_path: Path, monkey
     write(tmp_path / "sentinel2", "20220413.tif")
     monkeypatch.chdir(tmp_path / "sentinel2")
     assert open_series(Path()).sensor == "sentinel-2"
+
+
+# --- scaling of bands
+
+
+@pytest.mark.parametrize(
+    ("bands", "dtype", "scaling", "thermal"),
+    [
+        (COLLECTION_2, "uint16", REFLECTANCE, KELVIN),
+        ({**COLLECTION_2, "B10": KELVIN, "B11": (0.01, 0.0)}, "uint16", REFLECTANCE, KELVIN),
+        (TENTHS, "int16", (1e-4, 0.0), (0.1, 0.0)),
+        (dict.fromkeys(TENTHS, UNTOLD), "int16", (1e-4, 0.0), (0.1, 0.0)),
+        (dict.fromkeys(TENTHS, UNTOLD), "float32", (1.0, 0.0), (1.0, 0.0)),
+        (dict.fromkeys(TENTHS, (1e-3, 0.0)), "int16", (1e-3, 0.0), (0.1, 0.0)),
+        ({**TENTHS, "LST": UNTOLD}, "int16", (1e-4, 0.0), (0.1, 0.0)),
+        ({"B02": UNTOLD, "LST": (0.02, 100.0)}, "int16", (1e-4, 0.0), (0.02, 100.0)),
+        ({"LST": (0.02, 100.0)}, "int16", (0.02, 100.0), (0.02, 100.0)),
+        ({**dict.fromkeys(OLI, REFLECTANCE), "angle": (0.01, 0.0)}, "uint16", REFLECTANCE, None),
+        ({"angle": (0.01, 0.0), "LST": KELVIN}, "uint16", (0.01, 0.0), KELVIN),
+    ],
+)
+def test_temperature_is_scaled_apart_from_reflectance(
+    tmp_path: Path, bands: Bands, dtype: str, scaling: tuple[float, float], thermal: tuple[float, float] | None
+) -> None:
+    write_scaled(tmp_path / "LC08_L2SP_20220413.tif", bands, dtype)
+    (acquisition,) = open_series(tmp_path).acquisitions
+    assert (acquisition.scale, acquisition.offset) == scaling
+    assert acquisition.thermal == thermal
+
+
+def test_sentinel_2_has_no_temperature_though_it_has_a_band_10(tmp_path: Path) -> None:
+    write_scaled(tmp_path / "S2_20220413.tif", dict.fromkeys(("B02", "B10"), (1e-4, -0.1)))
+    (acquisition,) = open_series(tmp_path).acquisitions
+    assert (acquisition.scale, acquisition.offset, acquisition.thermal) == (1e-4, -0.1, None)
+
+
+def test_the_file_of_temperature_does_not_scale_those_of_reflectance(tmp_path: Path) -> None:
+    write_products(tmp_path, {"ST_B10": KELVIN, **COLLECTION_2}, "LC09_L2SP_198030_20220413_20220415_02_T1")
+    series = open_series(tmp_path)
+    (acquisition,) = series.acquisitions
+    assert [len(image.sources) for image in acquisition.images] == [8]
+    assert series.bands == (*OLI, "B10")
+    assert ((acquisition.scale, acquisition.offset), acquisition.thermal) == (REFLECTANCE, KELVIN)
+    assert not series.left_out
+
+
+def test_a_file_that_comes_first_and_says_nothing_leaves_the_scale_to_the_others(tmp_path: Path) -> None:
+    stem = "LC09_L2SP_198030_20220413_20220415_02_T1"
+    write_products(tmp_path, {"B01": UNTOLD, "B02": REFLECTANCE, "ST_B10": KELVIN}, stem)
+    (acquisition,) = open_series(tmp_path).acquisitions
+    assert ((acquisition.scale, acquisition.offset), acquisition.thermal) == (REFLECTANCE, KELVIN)
+
+
+def test_bands_of_a_file_that_are_scaled_differently_are_refused(tmp_path: Path) -> None:
+    path = write_scaled(tmp_path / "L8_20220413.tif", {**COLLECTION_2, "B03": (1e-4, 0.0)})
+    expected = (
+        rf"^{re.escape(str(path))}: bands are scaled differently, B01, B02, B04, B05 and 2 more x 2\.75e-05 -0\.2; "
+        rf"B03 x 0\.0001 \+0\. Expected one .* Write all bands alike, or leave the acquisition out\.$"
+    )
+    with pytest.raises(SeriesError, match=expected):
+        open_series(tmp_path)
+
+
+def test_files_of_an_image_that_are_scaled_differently_are_refused(tmp_path: Path) -> None:
+    stem = "LC09_L2SP_198030_20220413_20220415_02_T1"
+    write_products(tmp_path, {"B02": REFLECTANCE, "B03": (1e-4, 0.0), "ST_B10": KELVIN}, stem)
+    with pytest.raises(SeriesError, match=rf"{stem}_SR_B2.TIF and 2 more: .* B02 x 2.75e-05 -0.2; B03 x 0.0001 \+0"):
+        open_series(tmp_path)
+
+
+COOL = dict.fromkeys(OLI, REFLECTANCE)
+
+
+@pytest.mark.parametrize(("older", "newer"), [(COLLECTION_2, COLLECTION_2), (COOL, COLLECTION_2), (COLLECTION_2, COOL)])
+def test_products_merge_whether_or_not_each_has_temperature(tmp_path: Path, older: Bands, newer: Bands) -> None:
+    write_scaled(tmp_path / "LC08_L2SP_198030_20220413_20220415.tif", older)
+    write_scaled(tmp_path / "LC08_L2SP_198030_20220413_20220420.tif", newer)
+    (acquisition,) = open_series(tmp_path).acquisitions
+    assert (len(acquisition.images), acquisition.thermal) == (2, KELVIN)
+
+
+def test_temperature_scaled_otherwise_fills_no_holes(tmp_path: Path) -> None:
+    write_scaled(tmp_path / "LC08_L2SP_198030_20220413_20220415.tif", {**COLLECTION_2, "ST_B10": (0.1, 0.0)})
+    write_scaled(tmp_path / "LC08_L2SP_198030_20220413_20220420.tif", COLLECTION_2)
+    series = open_series(tmp_path)
+    (acquisition,) = series.acquisitions
+    assert (len(acquisition.images), acquisition.thermal) == (1, KELVIN)
+    assert [out.path.name for out in series.left_out] == ["LC08_L2SP_198030_20220413_20220415.tif"]

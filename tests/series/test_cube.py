@@ -117,6 +117,25 @@ def test_scale_and_offset_of_variables(series_folder: Folder, tmp_path: Path) ->
     assert series.dtype == "uint16"
 
 
+def test_temperature_is_scaled_apart_from_reflectance(series_folder: Folder, tmp_path: Path) -> None:
+    cube = cube_of(open_series(series_folder())).rename({"B02": "LST"}).assign_attrs(platform="landsat-8")
+    for band in cube.data_vars.keys() - {"crs"}:
+        cube[band].attrs |= {"scale_factor": 2.75e-5, "add_offset": -0.2}
+    cube["LST"].attrs |= {"scale_factor": 0.00341802, "add_offset": 149.0}
+    series = open_series(write(cube, tmp_path / "cube.nc"))
+    assert {(a.scale, a.offset) for a in series.acquisitions} == {(2.75e-5, -0.2)}
+    assert {a.thermal for a in series.acquisitions} == {(0.00341802, 149.0)}
+
+
+def test_an_angle_that_comes_first_does_not_scale_reflectance(series_folder: Folder, tmp_path: Path) -> None:
+    cube = cube_of(open_series(series_folder()))
+    angle = cube["B02"].copy()
+    angle.attrs |= {"scale_factor": 0.01}
+    series = open_series(write(xr.Dataset({"angle": angle}).merge(cube).assign_attrs(cube.attrs), tmp_path / "cube.nc"))
+    assert series.acquisitions[0].bands == {*BANDS, "angle"}
+    assert {(a.scale, a.offset) for a in series.acquisitions} == {(1e-4, 0.0)}
+
+
 def test_two_times_of_one_day_are_merged(series_folder: Folder, tmp_path: Path) -> None:
     cube = cube_of(open_series(series_folder()))
     times = np.array(["2022-01-08T10:00", "2022-01-08T10:30", "2022-04-13T10:00"], "datetime64[ns]")

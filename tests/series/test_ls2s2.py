@@ -9,6 +9,7 @@ from sitsinfer.grid import Window, whole
 from sitsinfer.series import Series, Stack, open_series, read_stack
 from sitsinfer.series.ls2s2 import matches, open_pan
 from tests.conftest import write_raster
+from tests.series.scaled import COLLECTION_2, OLI, REFLECTANCE, write_scaled
 from tests.series.sites import DAYS, NODATA, write_date, write_index, write_sensor
 
 SHAPE = (6, 9)
@@ -28,6 +29,13 @@ def one_date(folder: Path, values: np.ndarray, mask: np.ndarray | None = None, *
 
 def numbers() -> np.ndarray:
     return np.full((10, *SHAPE), 500, np.int16)
+
+
+def test_landsat_s_header_scales_reflectance_and_temperature(tmp_path: Path) -> None:
+    path = write_scaled(tmp_path / "20220413/landsat_bands_20220413.tif", {**COLLECTION_2, "LST": (0.02, 100.0)})
+    write_index(tmp_path, [(DAY, True, path.relative_to(tmp_path), "")])
+    (acquisition,) = open_series(tmp_path).select(bands=(*OLI, "LST")).acquisitions
+    assert ((acquisition.scale, acquisition.offset), acquisition.thermal) == (REFLECTANCE, (0.02, 100.0))
 
 
 def test_sentinel2_has_ten_bands_of_reflectance(tmp_path: Path) -> None:

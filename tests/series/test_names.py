@@ -81,6 +81,8 @@ def test_bands_are_found_in_names(stem: str, band: str | None) -> None:
 def test_files_of_one_image_share_what_is_left_of_their_names() -> None:
     stems = ["T31_20220413_B02_10m", "T31_20220413_B8A_20m"]
     assert {names.without_band(stem) for stem in stems} == {"T31_20220413"}
+    stems = ["LC09_L2SP_198030_20220413_20220415_02_T1_SR_B2", "LC09_L2SP_198030_20220413_20220415_02_T1_ST_B10"]
+    assert {names.without_band(stem) for stem in stems} == {"LC09_L2SP_198030_20220413_20220415_02_T1"}
 
 
 @pytest.mark.parametrize(
@@ -134,9 +136,36 @@ def test_later_processing_sorts_later() -> None:
     assert "" == names.processing_time("S2_20220413", {}) < first < second
 
 
-def test_scaling_is_taken_from_the_header_or_from_tags_that_are_numbers() -> None:
-    assert names.scaling_in_tags({}, (2e-5, 2e-5), (-0.2, -0.2)) == (2e-5, -0.2)
-    assert names.scaling_in_tags({}, (1.0, 1.0), (0.0, 0.0)) == (None, None)
+def test_scalings_in_the_header_are_those_of_bands_that_have_one() -> None:
+    bands, scales, offsets = ("B02", "B10", "QA"), (2e-5, 1.0, 1.0), (-0.2, 149.0, 0.0)
+    assert names.scalings_in_header(bands, scales, offsets) == {"B02": (2e-5, -0.2), "B10": (1.0, 149.0)}
+
+
+@pytest.mark.parametrize(
+    ("sensor", "band", "is_thermal"),
+    [
+        ("landsat-8", "B10", True),
+        ("landsat-8", "B06", False),
+        ("landsat-7", "B06", True),
+        ("sentinel-2", "B10", False),
+        ("sentinel-2", "LST", True),
+        ("landsat-5", "ST_B6", True),
+    ],
+)
+def test_temperature_goes_by_its_name_or_its_sensor(sensor: str, band: str, is_thermal: bool) -> None:
+    (known,) = (one for one in names.SENSORS if one.name == sensor)
+    assert names.is_thermal(band, known) == is_thermal
+
+
+def test_an_angle_is_nothing_that_a_sensor_measures() -> None:
+    sentinel2, landsat = names.SENSORS[:2]
+    assert names.is_measured("B10", sentinel2)
+    assert not names.is_measured("B10", landsat)
+    assert not names.is_measured("sunZenithAngles", sentinel2)
+
+
+def test_scaling_in_tags_is_taken_where_it_is_a_number() -> None:
+    assert names.scaling_in_tags({}) == (None, None)
     assert names.scaling_in_tags({"SCALE": "SR 0.0001; B10 0.1 K"}) == (None, None)
     assert names.scaling_in_tags({"SCALE": "0.001", "OFFSET": "-0.1"}) == (0.001, -0.1)
     assert names.scaling_in_tags({"BOA_ADD_OFFSET": "-1000"}) == (None, -0.1)
