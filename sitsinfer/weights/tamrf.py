@@ -100,7 +100,9 @@ def import_tamrf(checkpoint: Path, config: Path | None, out: Path) -> FusionCard
         OutputError: If ``out`` cannot be written.
     """
     entries = {name.replace(_COMPILED, ""): value for name, value in read_state_dict(checkpoint).items()}
-    tensors = {name.removeprefix(_PREFIX): value for name, value in entries.items() if name.startswith(_PREFIX)}
+    # A network without sensor tokens may have been saved with empty ones.
+    below = {name: value for name, value in entries.items() if name.startswith(_PREFIX) and value.numel()}
+    tensors = {name.removeprefix(_PREFIX): value for name, value in below.items()}
     if not tensors:
         raise WeightsError(f"{checkpoint} has no tensors below '{_PREFIX}'. Expected a checkpoint of TAMRF.")
     if config is None:

@@ -96,9 +96,10 @@ def weights(fixture: Fixture) -> dict[str, Tensor]:
 
 
 def module_weights(fixture: Fixture, prefix: str = "") -> dict[str, Tensor]:
-    """The tensors of one module of the network, such as ``encoder.hr_encoder.``, named from there on."""
+    """The tensors of one module of the network, such as ``encoder.hr_encoder.``, named from there on; no empty ones."""
     start = _PREFIX + prefix
-    return {name[len(start) :]: value for name, value in weights(fixture).items() if name.startswith(start)}
+    found = {name[len(start) :]: value for name, value in weights(fixture).items() if name.startswith(start)}
+    return {name: value for name, value in found.items() if value.numel()}
 
 
 def _short(fixture: Fixture) -> str:

@@ -57,11 +57,12 @@ def test_the_folder_around_the_configuration_will_do(tmp_path: Path) -> None:
     assert card.hyperparameters == TINY_TAMRF
 
 
-def test_a_network_without_sensor_tokens_is_imported(tmp_path: Path) -> None:
+@pytest.mark.parametrize("saved", [{}, {"the_modules.encoder.hr_sensor_token": torch.zeros(0)}])
+def test_a_network_without_sensor_tokens_is_imported(tmp_path: Path, saved: dict[str, torch.Tensor]) -> None:
     hyperparameters = TINY_TAMRF | {"sensor_token_size": 0, "decoder_heads": 5}
     config = changed("width: 12", "width: 10").replace("half_of_four: 2", "half_of_four: 0")
     config = config.replace("nb_heads: 3", "nb_heads: 5")
-    paths = write_tamrf(tmp_path, tamrf_tensors(hyperparameters), config)
+    paths = write_tamrf(tmp_path, tamrf_tensors(hyperparameters) | saved, config)
     assert weights.import_tamrf(*paths, tmp_path / "out").hyperparameters == hyperparameters
 
 
