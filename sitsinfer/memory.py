@@ -4,16 +4,16 @@ import ctypes
 import functools
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8  # as malloc.h numbers them
-_SETTINGS = {_MMAP_THRESHOLD: 1 << 20, _TRIM_THRESHOLD: 128 << 20, _ARENA_MAX: 2}
+_SETTINGS = {_MMAP_THRESHOLD: 4 << 20, _TRIM_THRESHOLD: 128 << 20, _ARENA_MAX: 2}
 
 
 @functools.cache
 def settle() -> None:
     """Keep the memory of many tiles at that of one.
 
-    Threads share two pools instead of having one each, and what is larger than 1 MiB goes back to the system when it is
-    freed, instead of leaving a hole that the next tile may not fit in. That costs a tenth of the CPU time of fusion; of
-    segmentation, whose maps are larger, it would cost a quarter.
+    Threads share two pools instead of having one each, and what is larger than 4 MiB goes back to the system when it is
+    freed, instead of leaving a hole that the next tile may not fit in. That costs some percent of the CPU time of fusion;
+    of segmentation, whose maps are larger, it would cost a quarter.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
