@@ -12,8 +12,8 @@ def settle() -> None:
     """Keep the memory of many tiles at that of one.
 
     Threads share two pools instead of having one each, and what is larger than 4 MiB goes back to the system when it is
-    freed, instead of leaving a hole that the next tile may not fit in. That costs some percent of the CPU time of fusion;
-    of segmentation, whose maps are larger, it would cost a quarter.
+    freed, instead of leaving a hole that the next tile may not fit in. That costs fusion some percent of its CPU time;
+    segmentation, whose maps are larger, it would cost a quarter.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
