@@ -181,7 +181,8 @@ def test_a_sensor_may_be_left_without_dates(
 ) -> None:
     model = tiny_tamrf if algorithm == "tamrf" else None
     outcome = fuse(algorithm=algorithm, model=model, strategy=strategy, bands="B04")
-    assert (outcome.code, outcome.err) == (0, [])
+    empty = ["naive has nothing to say of 4 dates, which hold no value: landsat"] if strategy == "NOLR" else []
+    assert (outcome.code, [line[: len(empty[0])] for line in outcome.err]) == (0, empty)
     for path in (tmp_path / "out").glob("*_sentinel2.tif"):
         assert (pixels(path) != NODATA).mean() > 0.8
 
