@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from sitsinfer import __version__, memory
 from sitsinfer.errors import OutputError, ReadError, SeriesError, StoreError, TilesFailed
@@ -24,6 +24,8 @@ from sitsinfer.store import Fingerprint, Store, TileReport, clear, differing, lo
 from sitsinfer.tasks import Task, TileResult
 
 log = logging.getLogger(__name__)
+
+Read = TypeVar("Read")
 
 FINGERPRINT_TAG = "FINGERPRINT"
 
@@ -167,7 +169,7 @@ def process_tile(task: Task[Any], store: Store, plan: Plan, tile: Tile) -> TileR
     with _place(plan.held):
         began = time.monotonic()
         try:
-            inputs = _read_patiently(task, tile)
+            inputs = _patiently(lambda: task.read(tile.core), tile.name)
         except ReadError as error:
             return TileFailure(tile.name, str(error))
         read = time.monotonic()
@@ -190,14 +192,19 @@ def process_tile(task: Task[Any], store: Store, plan: Plan, tile: Tile) -> TileR
     return report
 
 
-def _read_patiently(task: Task[Any], tile: Tile) -> Any:
+def _patiently(read: Callable[[], Read], what: str) -> Read:
+    """Read what is needed, a tile's or the whole's, again where it fails.
+
+    Raises:
+        ReadError: If it fails each time.
+    """
     for delay in RETRY_DELAYS:
         try:
-            return task.read(tile.core)
+            return read()
         except ReadError as error:
-            log.warning("%s Trying again in %g s.", error, delay, extra={"event": "retry", "tile": tile.name})
+            log.warning("%s Trying again in %g s.", error, delay, extra={"event": "retry", "tile": what})
             time.sleep(delay)
-    return task.read(tile.core)
+    return read()
 
 
 def _place(held: int) -> threading.Semaphore:
@@ -303,7 +310,7 @@ def _drive(task: Task[Any], store: Store, options: Options, kept: int) -> list[T
     """Make the tiles that are missing."""
     from sitsinfer.cluster import map_tiles  # Dask: not to be imported where there is nothing to do
 
-    task = task.prepared()
+    task = _patiently(task.prepared, "all")
     plan = _plan(task, replace(options, tile_size=store.tiles.size))
     missing = (tile for tile in store.tiles if not store.is_done(tile))
     work = functools.partial(process_tile, task, store, plan)

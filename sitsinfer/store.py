@@ -189,8 +189,9 @@ class Store:
         """
         with writing_to(self.path):
             for name, values in arrays.items():
-                core = tile.core.shift(*self.tiles.shift)
-                self._array(name)[:, core.row : core.stop_row, core.col : core.stop_col] = values
+                core, array = tile.core.shift(*self.tiles.shift), self._array(name)
+                assert values.shape == (array.shape[0], *core.shape), "a layer of another depth or tile"
+                array[:, core.row : core.stop_row, core.col : core.stop_col] = values
 
     def mark(self, report: TileReport) -> None:
         """Note that a tile is whole; only call it after the last of its layers is written."""

@@ -86,6 +86,7 @@ class FakeTask:
         grid: The output grid.
         seconds: How long reading and computing take, in seconds.
         failing: Cores whose reading fails, as (row, col) of their first pixel.
+        unprepared: Whether preparing fails too.
         mended: A file; once it exists nothing fails.
         empty: Whether no pixel is valid.
         kill_at: The core in whose computation the process is killed, once for each file it finds missing.
@@ -95,6 +96,7 @@ class FakeTask:
     grid: Grid
     seconds: tuple[float, float] = (0, 0)
     failing: tuple[tuple[int, int], ...] = ()
+    unprepared: bool = False
     mended: Path | None = None
     empty: bool = False
     kill_at: tuple[int, int] | None = None
@@ -117,12 +119,18 @@ class FakeTask:
         return 0
 
     def prepared(self) -> Self:
+        if self.unprepared and not self._is_mended:
+            raise ReadError("Cannot read b.tif: broken")
         return self
+
+    @property
+    def _is_mended(self) -> bool:
+        return self.mended is not None and self.mended.exists()
 
     def read(self, core: Window) -> NDArray[np.uint8]:
         assert core == core.intersection(whole(self.grid))
         time.sleep(self.seconds[0])
-        if (core.row, core.col) in self.failing and not (self.mended and self.mended.exists()):
+        if (core.row, core.col) in self.failing and not self._is_mended:
             raise ReadError(f"Cannot read a.tif at row {core.row}, col {core.col}: broken")
         return truth(core)
 

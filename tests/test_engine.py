@@ -162,6 +162,13 @@ def test_a_read_that_fails_once_is_tried_again(tmp_path: Path, monkeypatch: pyte
     assert run(task, tmp_path / "out").valid == 50 * 70
 
 
+def test_preparing_is_tried_again_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "RETRY_DELAYS", (0.0,))
+    task = replace(TASK, unprepared=True, mended=tmp_path / "mended")
+    monkeypatch.setattr(engine.time, "sleep", lambda seconds: (tmp_path / "mended").touch())
+    assert run(task, tmp_path / "out").valid == 50 * 70
+
+
 def test_nothing_observed_anywhere_is_an_error_and_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(SeriesError, match="Nothing was observed in this area"):
         run(replace(TASK, empty=True), tmp_path / "out")

@@ -55,6 +55,7 @@ class Fuse:
         subtile: Fine pixels along the side of a sub-tile; ``None``: as the algorithm computes best.
         published_tiling: Whether sub-tiles lie from the first pixel of the output on, and go beyond the image.
         device: The device to compute on.
+        algorithms: That of each slice, once it is prepared; none before.
         grid: The output grid: the area's pixels of the ground that all sensors cover.
         origin: Row and column of the grid's first pixel in ``pair.fine``.
         views: What is read of each sensor.
@@ -169,9 +170,12 @@ class Fuse:
         return self.tile_step
 
     def fingerprint(self) -> dict[str, str]:
-        """What decides the pixels: the series as they are, and what is asked of them."""
+        """What decides the pixels and dates: the series as they are, and what is asked of them."""
         parts: dict[str, Any] = {
-            "inputs": [[view.series.inputs(), describe(view.grid), sensor] for sensor, view in self.views.items()],
+            "inputs": [
+                [[view.series.inputs(), describe(view.grid), sensor] for sensor, view in self.views.items()],
+                [self._described(piece) for piece in self.slices],
+            ],
             **self.request,
             "algorithm": [self.algorithm.name, self.algorithm.fingerprint()],
             "bands": {sensor: list(self.writes[sensor]) for sensor in self.targets},
@@ -181,29 +185,48 @@ class Fuse:
         }
         return {part: digest(value) for part, value in parts.items()}
 
+    def _described(self, piece: Slice) -> list[Any]:
+        """The dates of a slice as plain JSON: acquisitions decide those that come out as well as those that go in."""
+        going_in = {sensor: sorted(map(str, dates)) for sensor, dates in self._inputs(piece).items()}
+        coming_out = {sensor: sorted(map(str, piece.targets(sensor))) for sensor in self.targets}
+        return [str(piece.origin), going_in, coming_out]
+
     def tile_bytes(self, size: int) -> int:
         """Stacks of all sensors, and all that comes out, with one copy."""
         total = 2 * sum(layer.depth for layer in self.layers) * size * size * np.dtype(np.int16).itemsize
+        seen = size + RATIO + 2 * self._reach
         for sensor, view in self.views.items():
-            window = self._sensor_window(Window(0, 0, size + RATIO, size + RATIO), sensor)
+            window = self._sensor_window(Window(0, 0, seen, seen), sensor)
             depth = len(view.series.bands) * np.dtype(view.series.dtype).itemsize + 1
             total += window.height * window.width * len(view.series.acquisitions) * depth
         return total
 
     def model_bytes(self) -> int:
-        """What the algorithm takes for one sub-tile, and the observations that it is given."""
-        core = self.tile_step
+        """What the algorithm takes for one sub-tile, the observations that it is given, and what is put together."""
+        whole = self.tile_step + 2 * (MARGIN if self.residual_compensation else 0)
+        in_parts = self.residual_compensation and self.published_tiling
+        core = self.tile_step if in_parts else whole
         most = 0
         for piece in self.slices:
             dates = {sensor: len(piece.inputs(sensor)) for sensor in self.views}
             queries = sum(len(piece.targets(sensor)) for sensor in self.writes)
             seen = 0
+            if in_parts:
+                planes = sum(len(piece.targets(sensor)) * len(self.algorithm.writes[sensor]) for sensor in self.writes)
+                seen = planes * whole * whole * np.dtype(np.float32).itemsize
             for sensor, view in self.views.items():
                 window = self._sensor_window(Window(0, 0, core, core), sensor)
                 depth = len(view.series.bands) * np.dtype(np.float32).itemsize + 1
                 seen += 2 * window.height * window.width * dates[sensor] * depth
             most = max(most, seen + self.algorithm.working_bytes(core, dates, queries))
         return most
+
+    @property
+    def _reach(self) -> int:
+        """Pixels around a sub-tile that are predicted too: those that compensation sees, by whole sub-tiles or not."""
+        if not self.residual_compensation:
+            return 0
+        return -(-MARGIN // self.tile_step) * self.tile_step if self.published_tiling else MARGIN
 
     def prepared(self) -> Self:
         """The same, with an algorithm for each slice that knows what it must of the whole image."""

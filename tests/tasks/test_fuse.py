@@ -1,5 +1,6 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from datetime import date
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,6 +20,9 @@ from sitsinfer.series.pair import Pair, open_pair
 from sitsinfer.tasks.fuse import NODATA, Fuse
 from tests.conftest import CORNER, write_raster
 from tests.pairs import HR_BANDS, HR_DATES, LR_BANDS, SHAPE, write_pair
+
+IN_A_GAP = date(2022, 4, 11)
+"""Day 100: GAPS leaves it out by default."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,24 @@ class Neighbours:
         for sensor, days in queries.items():
             for index, day in enumerate(days):
                 yield Plane(sensor, index, (fine + coarse) / 2 + np.float32(day / 10_000))
+
+
+@dataclass(frozen=True)
+class Constant(Neighbours):
+    """The same value everywhere."""
+
+    value: float = 0
+
+    def predict(
+        self,
+        inputs: Mapping[str, Observations],
+        queries: Mapping[str, NDArray[np.int64]],
+        core: Window,
+        threads: int,
+    ) -> Iterator[Plane]:
+        for sensor, days in queries.items():
+            for index in range(len(days)):
+                yield Plane(sensor, index, np.full((2, *core.shape), self.value, np.float32))
 
 
 def _mean_around(values: NDArray[np.float32], reach: int) -> NDArray[np.float32]:
@@ -112,9 +134,11 @@ def test_tiles_leave_no_trace(pair: Pair, beyond: str, compensated: bool) -> Non
             np.testing.assert_array_equal(values, expected[name])
 
 
+@pytest.mark.parametrize("compensated", [False, True])
 @pytest.mark.parametrize("subtile", [3, 15, 60])
-def test_subtiles_change_at_most_the_last_digit(pair: Pair, subtile: int) -> None:
-    expected, found = run(fuse(pair)), run(fuse(pair, subtile=subtile))
+def test_subtiles_change_at_most_the_last_digit(pair: Pair, subtile: int, compensated: bool) -> None:
+    expected = run(fuse(pair, residual_compensation=compensated))
+    found = run(fuse(pair, subtile=subtile, residual_compensation=compensated))
     for name in expected:
         np.testing.assert_allclose(found[name], expected[name], atol=1)
 
@@ -242,6 +266,35 @@ def test_the_fingerprint_tells_what_was_asked(pair: Pair) -> None:
         replace(task, subtile=12),
     ):
         assert other.fingerprint() != task.fingerprint()
+
+
+def test_an_acquisition_that_only_comes_out_is_an_input_too(pair: Pair) -> None:
+    assert pair.hr
+    assert pair.lr
+    known = {"hr": pair.hr.dates, "lr": pair.lr.dates}
+    grown = {**known, "lr": tuple(sorted((*pair.lr.dates, IN_A_GAP)))}
+    task, later = (fuse(pair, slices=slices("GAPS", dates)) for dates in (known, grown))
+    assert later.views.keys() == task.views.keys()
+    assert [view.series.dates for view in later.views.values()] == [view.series.dates for view in task.views.values()]
+    assert {part for part in task.fingerprint() if task.fingerprint()[part] != later.fingerprint()[part]} == {"inputs"}
+
+
+@pytest.mark.parametrize("published", [False, True])
+def test_memory_of_what_compensation_sees_is_planned(pair: Pair, published: bool) -> None:
+    plain, compensated = (
+        fuse(pair, subtile=12, published_tiling=published, residual_compensation=chosen) for chosen in (False, True)
+    )
+    core = Window(12, 12, 12, 12)
+    for task in (plain, compensated):
+        read = sum(look.stack.values.nbytes + look.stack.valid.nbytes for look in task.read(core).values())
+        assert read <= task.tile_bytes(12)
+    assert compensated.model_bytes() > plain.model_bytes()
+
+
+@pytest.mark.parametrize(("value", "number"), [(-1.2, NODATA + 1), (-1.0, NODATA + 1), (0.25, 2500), (9.0, 32767)])
+def test_what_is_predicted_is_never_taken_for_nodata(pair: Pair, value: float, number: int) -> None:
+    for values in run(fuse(pair, algorithm=Constant(value=value))).values():
+        assert set(np.unique(values)) == {number, NODATA}  # a corner was never seen
 
 
 def test_missing_bands_are_named(tmp_path: Path) -> None:
