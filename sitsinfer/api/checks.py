@@ -45,6 +45,6 @@ def tell_doubts(doubts: Iterable[str], strict: bool) -> None:
         log.warning("%s", doubt, extra={"event": "note"})
 
 
-def absolute(path: Path | None) -> Any:
+def absolute(path: str | Path | None) -> Any:
     """Where a path leads, wherever it is read."""
-    return None if path is None else path.absolute()
+    return None if path is None else Path(path).absolute()

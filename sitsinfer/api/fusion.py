@@ -20,11 +20,11 @@ REGULAR = ("L3A", "L3A_10D")
 
 
 def fuse(
-    ts: Path | None,
-    out: Path,
+    ts: str | Path | None,
+    out: str | Path,
     *,
-    hr: Path | None = None,
-    lr: Path | None = None,
+    hr: str | Path | None = None,
+    lr: str | Path | None = None,
     strategy: str | None = None,
     strategy_options: StrategyOptions | None = None,
     algorithm: str = "tamrf",
@@ -36,7 +36,7 @@ def fuse(
     reference_date: datetime.date | None = None,
     residual_compensation: bool = False,
     metrics: bool = False,
-    animation: Path | None = None,
+    animation: str | Path | None = None,
     subtile: int | None = None,
     margin: int | None = None,
     area: Area | None = None,
@@ -75,8 +75,7 @@ def fuse(
     Raises:
         SitsInferError: What stands in the way, on one line.
     """
-    ts, out, hr, lr, animation = map(absolute, (ts, out, hr, lr, animation))
-    pair = open_pair(ts, hr, lr, strict=strict)
+    pair = open_pair(*map(absolute, (ts, hr, lr)), strict=strict)
     wanted = Wanted(_bands(pair), model, bands, margin, device, precision)
     method = build(algorithm, wanted)
     strategy = _spelled(strategy or method.strategy or "ALL")
@@ -104,15 +103,15 @@ def fuse(
     for series in series_of(pair).values():
         tell_series(series)
     tell_doubts(pair.notes, strict)
-    return FusionRun(task, out, strategy, options or Options()).go(metrics, animation)
+    return FusionRun(task, absolute(out), strategy, options or Options()).go(metrics, absolute(animation))
 
 
 def explain_fusion(
     strategy: str,
-    ts: Path | None = None,
+    ts: str | Path | None = None,
     *,
-    hr: Path | None = None,
-    lr: Path | None = None,
+    hr: str | Path | None = None,
+    lr: str | Path | None = None,
     strategy_options: StrategyOptions | None = None,
     sensor: str | None = None,
     start: datetime.date | None = None,
@@ -130,7 +129,7 @@ def explain_fusion(
     _check_options(strategy, chosen)
     dates = None
     if any(path is not None for path in (ts, hr, lr)):
-        dates = _dates(open_pair(ts, hr, lr), ("hr", "lr"))
+        dates = _dates(open_pair(*map(absolute, (ts, hr, lr))), ("hr", "lr"))
     return explain(strategy, dates, chosen, reference=reference_date, sensor=sensor, start=start, end=end)
 
 

@@ -25,17 +25,17 @@ LONGEST_YEAR = 366
 
 
 def segment(
-    ts: Path,
-    out: Path,
+    ts: str | Path,
+    out: str | Path,
     *,
     model: str = weights.DEFAULT_MODEL,
     area: Area | None = None,
     start: datetime.date | None = None,
     end: datetime.date | None = None,
     reference_date: datetime.date | None = None,
-    probabilities: Path | None = None,
-    confidence: Path | None = None,
-    quicklook: Path | None = None,
+    probabilities: str | Path | None = None,
+    confidence: str | Path | None = None,
+    quicklook: str | Path | None = None,
     device: str = "auto",
     precision: str = "auto",
     margin: int | None = None,
@@ -70,10 +70,10 @@ def segment(
         SitsInferError: What stands in the way, on one line.
     """
     # Workers may run elsewhere: what they are told is where things are, not how to get there from here.
-    ts, out, probabilities, confidence, quicklook = map(absolute, (ts, out, probabilities, confidence, quicklook))
+    place, page = absolute(out), absolute(quicklook)
     card, folder = weights.load_card(model)
     task = Segment(
-        series=open_series(ts, strict=strict),
+        series=open_series(absolute(ts), strict=strict),
         card=card,
         weights=folder.resolve(),
         area=area or Area(),
@@ -90,28 +90,28 @@ def segment(
     tell_series(task.series)
     tell_doubts(_doubts(task.series, card, reference_date), strict)
     options = options or Options()
-    outputs = {"classes": out, "probabilities": probabilities, "confidence": confidence}
+    outputs = {"classes": place, "probabilities": absolute(probabilities), "confidence": absolute(confidence)}
     files = {layer: path for layer, path in outputs.items() if path is not None}
     writers = {layer: writer_for(path) for layer, path in files.items()}
-    check_names([*files.values(), item_path(out), *([quicklook] if quicklook else [])], task.series)
-    if not options.overwrite and item_path(out).exists() and not is_item(item_path(out)):
-        raise engine.foreign(item_path(out))
-    is_drawn = quicklook is None or _is_drawn(quicklook, task, options)
+    check_names([*files.values(), item_path(place), *([page] if page else [])], task.series)
+    if not options.overwrite and item_path(place).exists() and not is_item(item_path(place)):
+        raise engine.foreign(item_path(place))
+    is_drawn = page is None or _is_drawn(page, task, options)
 
     def publish(store: Store, tags: Mapping[str, str], summary: Summary) -> None:
         described = {**tags, "MODEL": card.name, "MODEL_SHA256": card.digest}
         # The map comes last of the rasters; should its item not follow, the store is still there to go on from.
         for layer in reversed(files):
             writers[layer](store.source(layer), files[layer], described)
-        write_item(item_path(out), files, _provenance(task, summary))
+        write_item(item_path(place), files, _provenance(task, summary))
 
-    summary = engine.run(task, engine.Outputs(out, tuple(files.values()), publish, read_tags), options)
-    if not item_path(out).exists():  # somebody removed it from beside a finished map
-        write_item(item_path(out), files, _provenance(task, summary))
-    if quicklook is not None and not (summary.unchanged and is_drawn):
+    summary = engine.run(task, engine.Outputs(place, tuple(files.values()), publish, read_tags), options)
+    if not item_path(place).exists():  # somebody removed it from beside a finished map
+        write_item(item_path(place), files, _provenance(task, summary))
+    if page is not None and not (summary.unchanged and is_drawn):
         from sitsinfer.products.quicklook import write_quicklook
 
-        write_quicklook(quicklook, out, card.title, read_tags(out))
+        write_quicklook(page, place, card.title, read_tags(place))
     return summary
 
 

@@ -68,6 +68,13 @@ def test_paths_may_be_relative(pair: Path, tmp_path: Path, monkeypatch: pytest.M
     assert {path.name for path in tmp_path.iterdir()} == names
 
 
+def test_paths_may_be_text(pair: Path, tmp_path: Path) -> None:
+    (tmp_path / "sentinel2").symlink_to(pair / "s2")
+    (tmp_path / "landsat").symlink_to(pair / "l8")
+    sitsinfer.fuse(str(tmp_path), str(tmp_path / "out"), algorithm="naive", bands=("B04",))
+    assert (tmp_path / "out").is_dir()
+
+
 def test_years_may_begin_at_any_date(pair: Path, tmp_path: Path) -> None:
     fuse(pair, tmp_path / "out", strategy="L3A_10D", reference_date=date(2000, 7, 1), bands=("B04",), sensor="hr")
     found = {path.stem[8:16] for path in (tmp_path / "out").glob("*.tif")}
