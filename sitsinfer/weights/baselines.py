@@ -12,7 +12,7 @@ from typing import Any
 from sitsinfer.errors import WeightsError
 from sitsinfer.weights.checkpoint import read_state_dict
 from sitsinfer.weights.folder import build_module, save
-from sitsinfer.weights.fusion_card import FIRST_OF_YEAR, FusionCard, SensorCard
+from sitsinfer.weights.fusion_card import FIRST_OF_YEAR, RATIO, FusionCard, SensorCard
 
 _DSTFN_PART = "_net2"
 """Ends the name of each part of DSTFN that predicts; other parts served its training."""
@@ -120,15 +120,15 @@ def import_dsen2(file: Path, out: Path) -> FusionCard:
 
 
 def _card(architecture: str, hyperparameters: dict[str, Any], file: Path, **described: Any) -> FusionCard:
-    """The card of a network that takes reflectance as it is, and no days."""
+    """The card of a network that takes reflectance as it is, of any day."""
     return FusionCard(
         name=architecture,
         architecture=architecture,
         hyperparameters=hyperparameters,
         task="fuse",
         reference=FIRST_OF_YEAR,
-        days=365,
-        ratio=3,
+        days=366,
+        ratio=RATIO,
         licence="See the release",
         source=f"Published weights {file.name}",
         digest="0" * 64,

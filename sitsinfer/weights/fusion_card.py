@@ -13,6 +13,9 @@ from sitsinfer.weights.fields import Kind
 
 FIRST_OF_YEAR: Literal["first-of-year"] = "first-of-year"
 
+RATIO = 3
+"""Pixels of ``hr`` along the side of one of ``lr``, in every network that can be used: 10 m and 30 m."""
+
 SENSORS = ("hr", "lr", "pan")
 """The fine sensor, the coarse one, and the coarse one's panchromatic band."""
 
@@ -31,31 +34,17 @@ class SensorCard:
         bands: Names of the bands, in order.
         mean: Mean of each band, (C,), or nothing if the network takes values as they are.
         std: Standard deviation of each band, (C,), or nothing.
-        mtf: Modulation transfer function of each band at the Nyquist frequency of ``resolution``, (C,); 1 for a
-            response that does not blur. Nothing if it was not published.
-        resolution: Metres between the samples of each band as the sensor measures it, (C,), or nothing.
     """
 
     sensor: str
     bands: tuple[str, ...]
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
-    mtf: tuple[float, ...] = ()
-    resolution: tuple[float, ...] = ()
 
-    def problems(self) -> list[str]:
-        """What is wrong between fields, worded to follow the name of the file."""
-        problems = []
-        if self.mean or self.std:
-            problems.append(fields.statistics_problem(len(self.bands), self.mean, self.std))
-        if len(self.mtf) != len(self.resolution) or len(self.mtf) not in (0, len(self.bands)):
-            problems.append(
-                f"has {len(self.bands)} bands but {len(self.mtf)} values of mtf and {len(self.resolution)} of "
-                f"resolution. Give one of each a band, or none."
-            )
-        if any(metres <= 0 for metres in self.resolution):
-            problems.append("has a resolution of 0 m or less. Give metres between samples.")
-        return [problem for problem in problems if problem]
+    @property
+    def problem(self) -> str | None:
+        """What is wrong between fields, worded to follow the name of the file; ``None`` if all is well."""
+        return fields.statistics_problem(len(self.bands), self.mean, self.std) if self.mean or self.std else None
 
 
 @dataclass(frozen=True)
@@ -69,9 +58,9 @@ class FusionCard(fields.Document):
         architecture: A name that :func:`sitsinfer.models.build` knows.
         hyperparameters: What the network is built with, in full.
         task: What its output means.
-        reference: Day 0 of the days that the network takes: January 1st of each year, or a date.
-        days: It was trained on days from 0 to before this one.
-        ratio: Pixels of ``hr`` along the side of one of ``lr``.
+        reference: Day 0 of each year: January 1st, or a date and its anniversaries.
+        days: It was trained on days from 0 to before this one; 366 if any day of a year will do.
+        ratio: Pixels of ``hr`` along the side of one of ``lr``: :data:`RATIO`.
         sensors: What it takes of each sensor, by one of :data:`SENSORS`; one that it does not know is missing.
         licence: SPDX name of the licence of the weights, or words.
         citation: What to cite.
@@ -100,15 +89,21 @@ class FusionCard(fields.Document):
         Raises:
             WeightsError: If they do not.
         """
+        for ratio in (self.ratio, self.hyperparameters.get("ratio", self.ratio)):
+            if ratio != RATIO:
+                raise WeightsError(
+                    f"model.json of '{self.name}' has a ratio of {ratio} between the pixels of the sensors. Choose a "
+                    f"model with {RATIO}, for 10 m and 30 m."
+                )
         for key, sensor in self.sensors.items():
-            for problem in [*sensor.problems(), *self._width_problems(key, len(sensor.bands))]:
+            if problem := sensor.problem or self._width_problem(key, len(sensor.bands)):
                 raise WeightsError(f"Sensor '{key}' in model.json of '{self.name}' {problem}")
 
-    def _width_problems(self, key: str, bands: int) -> list[str]:
+    def _width_problem(self, key: str, bands: int) -> str | None:
         found = next((self.hyperparameters[name] for name in _WIDTHS[key] if name in self.hyperparameters), bands)
-        return (
-            [] if found == bands else [f"lists {bands} bands but the weights have {found}. List those of the weights."]
-        )
+        if found == bands:
+            return None
+        return f"lists {bands} bands but the weights have {found}. List those of the weights."
 
     @property
     def prefixes(self) -> tuple[str, ...]:
@@ -145,9 +140,7 @@ FusionCard.kinds = {
     "reference": Kind(_reference, "'first-of-year' or a date such as 2022-01-01"),
     "days": fields.POSITIVE,
     "ratio": fields.POSITIVE,
-    "sensors": Kind(
-        _sensors, "an object of hr, lr or pan, each with sensor, bands, mean, std, mtf and resolution (may be empty)"
-    ),
+    "sensors": Kind(_sensors, "an object of hr, lr or pan, each with sensor, bands, and mean and std (may be empty)"),
     "licence": fields.TEXT,
     "citation": fields.TEXT,
     "source": fields.TEXT,

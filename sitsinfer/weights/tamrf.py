@@ -18,7 +18,7 @@ import numpy as np
 from sitsinfer.errors import WeightsError
 from sitsinfer.weights.checkpoint import read_state_dict
 from sitsinfer.weights.folder import build_module, save
-from sitsinfer.weights.fusion_card import FIRST_OF_YEAR, FusionCard, SensorCard
+from sitsinfer.weights.fusion_card import FIRST_OF_YEAR, RATIO, FusionCard, SensorCard
 from sitsinfer.weights.hydra import Configuration
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ log = logging.getLogger(__name__)
 
 HR_BANDS = ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12")
 LR_BANDS = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "LST")
-RATIO = 3
 DAYS = 365
 
 _PREFIX = "the_modules."
@@ -36,11 +35,11 @@ _COMPILED = "._orig_mod"
 _NETWORK = "training_module.training_module"
 _PARAMETERS = "training_module.parameters"
 
-_NUMBERS = {
-    "standardization": ("hr_mean", "hr_std", "lr_mean", "lr_std"),
-    "mtfs": ("hr_mtf", "hr_resolution", "lr_mtf", "lr_resolution"),
-}
-"""Numbers a band that go with a network: buffers of the checkpoint, and where the configuration has them."""
+_STATISTICS = ("hr_mean", "hr_std", "lr_mean", "lr_std")
+"""Numbers a band that a network feeds on: buffers of the checkpoint, and entries of the configuration."""
+
+_OPTICS = ("hr_mtf", "hr_resolution", "lr_mtf", "lr_resolution")
+"""Numbers a band that served its training, likewise."""
 
 _OPTIONS = {
     "hr_bands": "encoder.hr_encoder.model.in_nb_bands",
@@ -75,11 +74,11 @@ class _Settings:
 
     Attributes:
         hyperparameters: What it is built with.
-        numbers: The numbers a band, by name.
+        statistics: The statistics of bands, by name.
     """
 
     hyperparameters: dict[str, Any]
-    numbers: dict[str, tuple[float, ...]]
+    statistics: dict[str, tuple[float, ...]]
 
 
 def import_tamrf(checkpoint: Path, config: Path | None, out: Path) -> FusionCard:
@@ -88,7 +87,7 @@ def import_tamrf(checkpoint: Path, config: Path | None, out: Path) -> FusionCard
     Args:
         checkpoint: The checkpoint of PyTorch Lightning.
         config: The folder that holds ``config.yaml``, or the one around its ``hydra_config``. ``None``: take heads and
-            positional encoding to be those of the release, and the numbers a band from the checkpoint.
+            positional encoding to be those of the release, and the statistics of bands from the checkpoint.
         out: The model folder to write.
 
     Returns:
@@ -111,7 +110,7 @@ def import_tamrf(checkpoint: Path, config: Path | None, out: Path) -> FusionCard
         configuration = Configuration.read(config)
         _check_kinds(configuration, tensors, checkpoint)
         settings = _settings(configuration)
-        _compare(entries, settings, checkpoint, configuration)
+        _compare(entries, checkpoint, configuration)
     card = _card(settings, checkpoint)
     build_module(card, tensors, checkpoint)
     return save(out, card, [tensors])
@@ -145,12 +144,13 @@ def _settings(configuration: Configuration) -> _Settings:
             "positional_div": configuration.number(f"{_NETWORK}.encoder.temporal_positional_encoder.div"),
             "decoder_feed_forward": _DECODER_FEED_FORWARD,
         },
-        {
-            name: configuration.numbers(f"{_PARAMETERS}.{group}.{name}")
-            for group, names in _NUMBERS.items()
-            for name in names
-        },
+        {name: configuration.numbers(_entry(name)) for name in _STATISTICS},
     )
+
+
+def _entry(name: str) -> str:
+    """Where the configuration has numbers a band."""
+    return f"{_PARAMETERS}.{'mtfs' if name in _OPTICS else 'standardization'}.{name}"
 
 
 def _check_options(configuration: Configuration, found: Mapping[str, int]) -> None:
@@ -206,12 +206,12 @@ def _settings_of_release(entries: Mapping[str, Tensor], tensors: Mapping[str, Te
             "decoder_heads": 4,
             "decoder_feed_forward": tensors["decoder.attention.linear1.weight"].shape[0],
         }
-        numbers = {name: tuple(entries[name].flatten().tolist()) for names in _NUMBERS.values() for name in names}
+        statistics = {name: tuple(entries[name].flatten().tolist()) for name in _STATISTICS}
     except (KeyError, IndexError) as error:
         raise WeightsError(
             f"{checkpoint} has no {error}, as the release has. Give the configuration published with it."
         ) from error
-    return _Settings(hyperparameters, numbers)
+    return _Settings(hyperparameters, statistics)
 
 
 def _count(tensors: Mapping[str, Tensor], pattern: str) -> int:
@@ -220,16 +220,11 @@ def _count(tensors: Mapping[str, Tensor], pattern: str) -> int:
     return sum(expression.fullmatch(name) is not None for name in tensors)
 
 
-def _compare(
-    entries: Mapping[str, Tensor], settings: _Settings, checkpoint: Path, configuration: Configuration
-) -> None:
+def _compare(entries: Mapping[str, Tensor], checkpoint: Path, configuration: Configuration) -> None:
     """Warn of numbers that differ in checkpoint and configuration: the published code uses the latter."""
-    differing = [
-        name
-        for name, expected in settings.numbers.items()
-        if name in entries
-        and not (entries[name].numel() == len(expected) and np.allclose(entries[name].flatten().tolist(), expected))
-    ]
+    both = [name for name in (*_STATISTICS, *_OPTICS) if name in entries and configuration.has(_entry(name))]
+    pairs = {name: (entries[name].flatten().tolist(), configuration.numbers(_entry(name))) for name in both}
+    differing = [name for name, (a, b) in pairs.items() if not (len(a) == len(b) and np.allclose(a, b))]
     if differing:
         log.warning(
             "%s differ between %s and %s; the latter is used, as in the published code.",
@@ -256,8 +251,8 @@ def _card(settings: _Settings, checkpoint: Path) -> FusionCard:
         days=DAYS,
         ratio=RATIO,
         sensors={
-            "hr": _sensor("sentinel-2", "hr", HR_BANDS, settings.numbers),
-            "lr": _sensor("landsat", "lr", LR_BANDS, settings.numbers),
+            "hr": _sensor("sentinel-2", "hr", HR_BANDS, settings.statistics),
+            "lr": _sensor("landsat", "lr", LR_BANDS, settings.statistics),
         },
         licence="See the release",
         citation=(
@@ -270,5 +265,5 @@ def _card(settings: _Settings, checkpoint: Path) -> FusionCard:
     )
 
 
-def _sensor(sensor: str, key: str, bands: tuple[str, ...], numbers: Mapping[str, tuple[float, ...]]) -> SensorCard:
-    return SensorCard(sensor, bands, *(numbers[f"{key}_{kind}"] for kind in ("mean", "std", "mtf", "resolution")))
+def _sensor(sensor: str, key: str, bands: tuple[str, ...], statistics: Mapping[str, tuple[float, ...]]) -> SensorCard:
+    return SensorCard(sensor, bands, statistics[f"{key}_mean"], statistics[f"{key}_std"])

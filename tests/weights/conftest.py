@@ -63,7 +63,7 @@ def make_fusion_card() -> Callable[..., FusionCard]:
             "days": 365,
             "ratio": 3,
             "sensors": {
-                "hr": SensorCard("sentinel-2", ("B04", "B8A"), (0.1, 0.3), (0.05, 0.1), (1.0, 0.3), (10.0, 20.0)),
+                "hr": SensorCard("sentinel-2", ("B04", "B8A"), (0.1, 0.3), (0.05, 0.1)),
                 "lr": SensorCard("landsat", ("B04", "B05", "LST")),
             },
             "licence": "CC0-1.0",

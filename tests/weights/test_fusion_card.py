@@ -5,7 +5,8 @@ from collections.abc import Callable
 import pytest
 
 from sitsinfer.errors import WeightsError
-from sitsinfer.weights import FIRST_OF_YEAR, FusionCard, SensorCard
+from sitsinfer.fusion import types
+from sitsinfer.weights import FIRST_OF_YEAR, FusionCard, SensorCard, fusion_card
 
 MakeCard = Callable[..., FusionCard]
 
@@ -39,7 +40,7 @@ def test_the_order_of_sensors_in_the_file_does_not_matter(make_fusion_card: Make
         ("sensors", {}, "'sensors'.*hr, lr or pan"),
         ("sensors", ["hr"], "'sensors'.*hr, lr or pan"),
         ("sensors", {"sar": {}}, "'sensors'.*hr, lr or pan"),
-        ("sensors", {"hr": {"sensor": "sentinel-2", "bands": ["B04"]}}, "'sensors'.*mean, std, mtf and resolution"),
+        ("sensors", {"hr": {"sensor": "sentinel-2", "bands": ["B04"]}}, "'sensors'.*bands, and mean and std"),
         ("digest", "abc", "'digest'.*64 hexadecimal digits"),
     ],
 )
@@ -75,14 +76,22 @@ def test_unknown_missing_and_newer_are_refused(make_fusion_card: MakeCard) -> No
         (SensorCard("landsat", ("B04", "LST"), (0.1,), (0.1, 0.1)), "2 bands but 1 means and 2 standard deviations"),
         (SensorCard("landsat", ("B04", "LST"), (), (0.1, 0.1)), "2 bands but 0 means"),
         (SensorCard("landsat", ("B04",), (0.1,), (0.0,)), "standard deviation of 0"),
-        (SensorCard("landsat", ("B04",), mtf=(0.3,)), "1 values of mtf and 0 of resolution"),
-        (SensorCard("landsat", ("B04", "LST"), mtf=(0.3,), resolution=(30.0,)), "2 bands but 1 values of mtf"),
-        (SensorCard("landsat", ("B04",), mtf=(0.3,), resolution=(0.0,)), "resolution of 0 m"),
     ],
 )
 def test_fields_of_a_sensor_must_fit_each_other(make_fusion_card: MakeCard, sensor: SensorCard, words: str) -> None:
     with pytest.raises(WeightsError, match=f"Sensor 'lr' in model.json of 'sharp' has .*{words}"):
         make_fusion_card(sensors={"lr": sensor})
+
+
+@pytest.mark.parametrize("changes", [{"ratio": 2}, {"hyperparameters": {"ratio": 2}}])
+def test_another_ratio_than_that_of_the_sensors_is_refused(
+    make_fusion_card: MakeCard, changes: dict[str, object]
+) -> None:
+    entries = {**json.loads(make_fusion_card().to_json()), **changes}
+    with pytest.raises(WeightsError, match="model.json of 'sharp' has a ratio of 2 .* Choose a model with") as caught:
+        FusionCard.from_json(json.dumps(entries))
+    assert "\n" not in str(caught.value)
+    assert fusion_card.RATIO == types.RATIO
 
 
 def test_bands_of_another_number_than_the_weights_are_refused(make_fusion_card: MakeCard) -> None:
