@@ -366,9 +366,14 @@ def for_sensors(selection: Selection, sensor: str | None) -> Selection:
     Args:
         selection: What a strategy chose.
         sensor: ``hr``, ``lr`` or ``both``, on the other's days if it has none of its own; ``None``: as it is.
+
+    Raises:
+        SeriesError: If it is something else.
     """
     if sensor is None:
         return selection
+    if sensor not in (*SENSORS, "both"):
+        raise SeriesError(f"There is no sensor '{sensor}'. Choose hr for Sentinel-2, lr for Landsat, or both.")
     lr, hr = selection.targets.get("lr"), selection.targets.get("hr")
     targets = {"lr": (lr or hr) if sensor != "hr" else None, "hr": (hr or lr) if sensor != "lr" else None}
     return replace(selection, targets=targets)

@@ -118,6 +118,12 @@ def test_sensors_with_targets_of_their_own_keep_them() -> None:
     assert for_sensors(selection, "lr").targets == {"lr": LR, "hr": None}
 
 
+@pytest.mark.parametrize("sensor", ["sentinel2", "HR", ""])
+def test_an_unknown_sensor_is_refused(sensor: str) -> None:
+    with pytest.raises(SeriesError, match=f"^There is no sensor '{sensor}'. Choose hr .*, lr .*, or both.$"):
+        for_sensors(select("ALL", DAYS), sensor)
+
+
 def test_an_unknown_strategy_names_all_there_are() -> None:
     with pytest.raises(SeriesError, match=r"no strategy 'L3B'\. Choose one of ALL, RANDOM, .*, CONTEXT, CUSTOM\.$"):
         select("L3B", DAYS)
