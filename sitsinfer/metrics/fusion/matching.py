@@ -199,12 +199,15 @@ def match(
         bands: Bands to compare; ``None``: all that both have.
 
     Raises:
-        MetricError: If nothing belongs together, or either side is of both sensors and none is chosen.
+        MetricError: If nothing belongs together, either side has two images of one date, or is of both sensors and
+            none is chosen.
         SitsInferError: If something cannot be opened.
     """
     predicted, observed = _images(prediction), _images(reference)
     sensor = sensor or _likely_sensor((prediction, predicted), (reference, observed))
     predicted, observed = _of_sensor(sensor, prediction, predicted), _of_sensor(sensor, reference, observed)
+    for path, images in ((prediction, predicted), (reference, observed)):
+        _check_dates(path, images)
     pairs = _pairs(predicted, observed)
     if not pairs:
         raise MetricError(
@@ -276,6 +279,24 @@ def _of_sensor(sensor: str | None, path: Path, images: Sequence[Image]) -> list[
     if not kept:
         raise MetricError(f"{path} holds no image of sensor {sensor}, but of {images[0].sensor}. Compare one sensor.")
     return kept
+
+
+def _check_dates(path: Path, images: Sequence[Image]) -> None:
+    """Refuse images of one sensor of which it cannot be told which is meant.
+
+    Raises:
+        MetricError: If two are of one date.
+    """
+    seen: dict[datetime.date, Image] = {}
+    for image in images:
+        if image.date is None:
+            continue
+        other = seen.setdefault(image.date, image)
+        if other is not image:
+            raise MetricError(
+                f"{path} holds two images of one sensor on {image.date}, {other.name} and {image.name}. Give each run "
+                f"a folder of its own, and compare these one by one."
+            )
 
 
 def _pairs(predicted: Sequence[Image], observed: Sequence[Image]) -> list[tuple[Image, Image]]:

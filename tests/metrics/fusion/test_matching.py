@@ -103,6 +103,18 @@ def test_rasters_of_different_days_are_no_match(tmp_path):
         match(one, write_date(tmp_path / "S2_20220215.tif", HR, 0.3))
 
 
+@pytest.mark.parametrize("side", ["fused", "truth"])
+def test_two_runs_in_one_folder_are_not_mixed(tmp_path, side):
+    folders = [write_fused(tmp_path / name, [JANUARY, FEBRUARY]) for name in ("fused", "truth")]
+    write_date(tmp_path / side / "L3A_10D_20220215_sentinel2.tif", HR, 0.1)
+    names = "L3A_10D_20220215_sentinel2.tif and L3A_20220215_sentinel2.tif"
+    told = f"{side} holds two images of one sensor on 2022-02-15, {names}. Give each run a folder of its own"
+    with pytest.raises(MetricError, match=told) as raised:
+        match(*folders, sensor="hr")
+    assert "\n" not in str(raised.value)
+    assert len(match(*folders, sensor="lr").pairs) == 2, "one run predicts Landsat"
+
+
 def test_no_common_date_is_an_error_that_tells_both(fused, tmp_path):
     series = write_series(tmp_path / "s2", [MARCH])
     with pytest.raises(MetricError, match="the one has 2 from 2022-01-15 to 2022-02-15, the other 2022-03-15. Compare"):
