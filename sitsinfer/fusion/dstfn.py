@@ -153,16 +153,15 @@ class Dstfn:
             yield Plane("hr", index, np.where(_clear(seen, core), middle(values, core.shape), np.float32(np.nan)))
 
 
-def closest_date(days: NDArray[np.int64], usable: NDArray[np.bool_], day: int, same_day: bool = False) -> int | None:
-    """Index of the usable date closest to a day, the earlier of two; ``None`` if there is none.
+def closest_date(days: NDArray[np.int64], usable: NDArray[np.bool_], day: int) -> int | None:
+    """Index of the usable date closest to a day, the earlier of two, but not that day; ``None`` if there is none.
 
     Args:
         days: Ascending, (T,).
         usable: (T,).
         day: Which day.
-        same_day: Whether it may be that day itself.
     """
-    candidates = np.flatnonzero(usable if same_day else usable & (days != day))
+    candidates = np.flatnonzero(usable & (days != day))
     return int(candidates[np.argmin(np.abs(days[candidates] - day))]) if len(candidates) else None
 
 

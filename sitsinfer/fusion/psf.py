@@ -23,8 +23,6 @@ from sitsinfer.fusion.resample import bicubic
 FINE_PIXEL = 10.0
 """Metres along the side of a fine pixel."""
 
-_ANTIALIAS_HALF_WIDTH = 3
-
 
 @dataclass(frozen=True)
 class Optics:
@@ -152,18 +150,6 @@ class Psf:
         """
         blurred = self.blur(values)
         return blurred if factor == 1 else bicubic(blurred, factor)
-
-
-def antialiased(values: NDArray[np.float32], factor: int = 2, mtf: float = 0.3) -> NDArray[np.float32]:
-    """Make pixels coarser as LS2S2's reader does: a Gaussian of 7 x 7 pixels, then bicubic.
-
-    Args:
-        values: (..., H, W).
-        factor: Input pixels an output pixel, along a side.
-        mtf: Modulation transfer that is left at the Nyquist frequency of the output.
-    """
-    psf = Psf((Optics(factor, mtf),), 1.0, _ANTIALIAS_HALF_WIDTH)
-    return psf.downsample(values[..., None, :, :], Fraction(1, factor))[..., 0, :, :]
 
 
 def _gaussian(distance: NDArray[np.float64], sigma: float) -> NDArray[np.float64]:

@@ -169,7 +169,6 @@ def test_the_earlier_of_two_closest_dates_is_taken():
     days, usable = np.array([10, 20, 30, 41]), np.ones(4, np.bool_)
     assert closest_date(days, usable, 25) == 1
     assert closest_date(days, usable, 20) == 0
-    assert closest_date(days, usable, 20, same_day=True) == 1
     assert closest_date(days, np.array([True, False, False, True]), 29) == 3
     assert closest_date(days, ~usable, 25) is None
     assert closest_date(days[:1], usable[:1], 10) is None

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sitsinfer.errors import SeriesError
-from sitsinfer.fusion.psf import OPTICS, Optics, Psf, antialiased
+from sitsinfer.fusion.psf import OPTICS, Optics, Psf
 from sitsinfer.fusion.resample import bicubic
 
 HR, LR = tuple(OPTICS["hr"]), tuple(OPTICS["lr"])
@@ -81,11 +81,12 @@ def test_downsampling_blurs_first():
     np.testing.assert_array_equal(PSF.downsample(VALUES, 1), PSF.blur(VALUES))
 
 
-def test_antialiasing_leaves_nothing_of_a_chessboard():
-    board = np.indices((12, 16)).sum(axis=0).astype(np.float32) % 2
+def test_blurring_leaves_nothing_of_a_chessboard():
+    board = np.indices((12, 16)).sum(axis=0).astype(np.float32)[None] % 2
     assert np.ptp(bicubic(board, Fraction(1, 3))) == 1
-    assert antialiased(board, 3).shape == (4, 5)
-    np.testing.assert_allclose(antialiased(board, 3), 0.5, atol=0.02)
+    coarse = Psf((Optics(3, 0.3),), 1.0, half_width=3).downsample(board, Fraction(1, 3))
+    assert coarse.shape == (1, 4, 5)
+    np.testing.assert_allclose(coarse, 0.5, atol=0.02)
 
 
 def test_an_unknown_band_is_refused():

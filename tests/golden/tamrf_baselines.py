@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from sitsinfer.fusion import naive, sen2like, stair
 from sitsinfer.fusion.compensation import residual
-from sitsinfer.fusion.gapfill import interpolate
-from sitsinfer.fusion.psf import OPTICS, Optics, Psf, antialiased
+from sitsinfer.fusion.gapfill import Gapfill
+from sitsinfer.fusion.psf import OPTICS, Optics, Psf
 from sitsinfer.fusion.resample import bicubic, nearest
 from sitsinfer.fusion.spectral import PAIRS
 from sitsinfer.fusion.types import RATIO, Observations
@@ -45,9 +45,15 @@ def _downsample(fixture: Fixture) -> tuple[Arrays, Arrays]:
         "nearest_down3_mask": nearest(x["mask"], _THIRD),
         "bicubic_up3": bicubic(x["x8"][:, :1, :2][corner], RATIO),
         "nearest_up3_mask": nearest(x["mask"][:, :1][corner], RATIO),
-        "antialias_down2": antialiased(x["x2"]),
-        "antialias_down3": antialiased(x["x2"], 3, 0.1),
+        "antialias_down2": _antialiased(x["x2"], 2, 0.3),
+        "antialias_down3": _antialiased(x["x2"], 3, 0.1),
     }, fixture.outputs()
+
+
+def _antialiased(values: NDArray[np.float32], factor: int, mtf: float) -> NDArray[np.float32]:
+    """Make pixels coarser as the published reader does: a Gaussian of 7 x 7 pixels, then bicubic."""
+    psf = Psf((Optics(factor, mtf),), 1.0, half_width=3)
+    return psf.downsample(values[..., None, :, :], Fraction(1, factor))[..., 0, :, :]
 
 
 def _rescomp(fixture: Fixture) -> tuple[Arrays, Arrays]:
@@ -69,8 +75,9 @@ def _linear_gapfilling(fixture: Fixture) -> tuple[Arrays, Arrays]:
     assert series is not None
 
     def filled(masks: NDArray[np.bool_]) -> NDArray[np.float32]:
-        samples = zip(x["x"], ~masks, series, strict=True)
-        return np.stack([np.stack([interpolate(*sample, day) for day in targets]) for sample in samples])
+        bands = tuple(map(str, range(x["x"].shape[2])))
+        samples = [Gapfill.of(Observations(*sample, bands)) for sample in zip(x["x"], ~masks, series, strict=True)]
+        return np.stack([np.stack([sample.on(day) for day in targets]) for sample in samples])
 
     return {"filled": filled(x["mask"]), "filled_no_mask": filled(np.zeros_like(x["mask"]))}, fixture.outputs()
 
@@ -90,7 +97,8 @@ def _naive(fixture: Fixture) -> tuple[Arrays, Arrays]:
 def _stair(fixture: Fixture) -> tuple[Arrays, Arrays]:
     fine, coarse = _pair(fixture)
     conjunctions = stair.Conjunctions.of(fine, coarse)
-    predicted = [stair.predict_day(fine, coarse, conjunctions, day) for day in conjunctions.days.tolist()]
+    both = Gapfill.of(fine), Gapfill.of(coarse)
+    predicted = [stair.predict_day(*both, conjunctions, day) for day in conjunctions.days.tolist()]
     computed = {"hr_pred": np.nan_to_num(np.stack([p for p in predicted if p is not None]))}
     return _batched({**computed, "hr_pred_days": conjunctions.days}), fixture.outputs()
 
@@ -100,10 +108,10 @@ def _sen2like(fixture: Fixture) -> tuple[Arrays, Arrays]:
     (fine, coarse), options = _pair(fixture), fixture.spec["parameters"]
     usable = 1 - fine.clear.mean(axis=(1, 2)) <= options["max_masked_rate"]
     nothing = np.full(fine.values.shape[1:], np.nan, np.float32)
-    predicted = []
+    predicted, filled = [], Gapfill.of(coarse)
     for day in coarse.days.tolist():
         sharp = sen2like.detail(fine, usable, day, options["mtf_for_high_pass"])
-        predicted.append(nothing if sharp is None else sen2like.coarse_picture(coarse, day) + sharp)
+        predicted.append(nothing if sharp is None else sen2like.coarse_picture(filled, day) + sharp)
     values = np.stack(predicted)
     computed = {"hr_pred": values, "hr_pred_mask": np.isnan(values).any(axis=1), "hr_pred_days": coarse.days}
     expected = fixture.outputs()

@@ -16,10 +16,10 @@ from odc.geo.geobox import GeoBox
 
 from sitsinfer.fusion.psf import OPTICS
 from sitsinfer.metrics.fusion import Comparison, DateScores, compare, frequency
-from sitsinfer.metrics.fusion.pixels import ArrayPixels
 from sitsinfer.metrics.fusion.scores import Context, spectral_angles, squared_errors
 from tests.golden.generator import Arrays, Fixture
 from tests.golden.tamrf import Case, read_inputs
+from tests.metrics.fusion.arrays import ArrayPixels
 
 _ORIGIN = datetime.date(2022, 1, 1)
 _RATIO = {"hr": 1, "lr": 3}

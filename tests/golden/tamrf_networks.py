@@ -42,9 +42,9 @@ def _dstfn_wrap(fixture: Fixture) -> tuple[Arrays, Arrays]:
     coarse, fine = (_reflectance(x[sensor][0]) for sensor in ("lr", "hr"))
     rates = x["hr_mask"][0].mean(axis=(1, 2))
     usable = rates <= fixture.spec["parameters"]["max_masked_rate"]
-    closest, same_day_allowed = (
-        [dstfn.closest_date(days["hr"], usable, day, same_day) for day in days["lr"]] for same_day in (False, True)
-    )
+    closest = [dstfn.closest_date(days["hr"], usable, day) for day in days["lr"]]
+    candidates = days["hr"][usable]  # published, but not offered: that the same day may be taken
+    same_day_allowed = candidates[np.abs(candidates - days["lr"][:, None]).argmin(axis=1)]
     landsat = np.stack([dstfn.back_to_30m(values[:6]) for values in coarse])
     inputs = zip(fine[closest], landsat, coarse[:, 6:], strict=True)
     computed = {
@@ -52,7 +52,7 @@ def _dstfn_wrap(fixture: Fixture) -> tuple[Arrays, Arrays]:
         "hr_pred": np.stack([_dstfn_stand_in(*images) for images in inputs]),
         "hr_pred_days": days["lr"],
         "closest_hr_days": days["hr"][closest],
-        "closest_hr_days_same_day_allowed": days["hr"][same_day_allowed],
+        "closest_hr_days_same_day_allowed": same_day_allowed,
     }
     return {name: values[None] for name, values in computed.items()}, fixture.outputs()
 

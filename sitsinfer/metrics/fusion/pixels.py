@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sitsinfer.fusion.observe import View
-from sitsinfer.grid import Grid, Window, whole
+from sitsinfer.fusion.types import MISSING
+from sitsinfer.grid import Grid, Window
 from sitsinfer.products import LayerSource
 from sitsinfer.series.pair import THERMAL
 
@@ -35,28 +36,6 @@ class Pixels(Protocol):
 
     def read(self, window: Window) -> Read:
         """Read a window that lies within the grid."""
-
-
-@dataclass(frozen=True, eq=False)
-class ArrayPixels:
-    """A date in memory.
-
-    Attributes:
-        values: (C, H, W).
-        clear: (H, W).
-        bands: (C,).
-        grid: Of (H, W).
-    """
-
-    values: NDArray[np.float32]
-    clear: NDArray[np.bool_]
-    bands: tuple[str, ...]
-    grid: Grid
-
-    def read(self, window: Window) -> Read:
-        """Read a window."""
-        rows, cols = window.slices_in(whole(self.grid))
-        return self.values[:, rows, cols], self.clear[rows, cols]
 
 
 @dataclass(frozen=True)
@@ -119,13 +98,14 @@ class ViewPixels:
         return self.view.grid
 
     def read(self, window: Window) -> Read:
-        """Read a window.
+        """Read a window; NaN where a band has no data.
 
         Raises:
             ReadError: If a file cannot be read.
         """
         seen = self.view.read(window).observations(window, {self.date}, self.date)
         values = seen.values[0]
+        values[values == MISSING] = np.nan
         if THERMAL in self.bands:
             values[self.bands.index(THERMAL)] *= 1000  # algorithms see kelvin / 1000
         return values, seen.clear[0]

@@ -10,7 +10,7 @@ from sitsinfer.errors import MetricError
 from sitsinfer.fusion.psf import Psf
 from sitsinfer.grid import Window
 from sitsinfer.metrics.fusion.compare import Comparison, compare, placement
-from sitsinfer.metrics.fusion.pixels import ArrayPixels
+from tests.metrics.fusion.arrays import ArrayPixels
 
 HR, LR = ("B04", "B08", "B11"), ("B04", "B05", "LST")
 SHAPE = (57, 48)

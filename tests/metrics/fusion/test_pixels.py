@@ -9,7 +9,7 @@ from odc.geo.geobox import GeoBox
 from sitsinfer.fusion.observe import View
 from sitsinfer.grid import Window, whole
 from sitsinfer.layers import Layer
-from sitsinfer.metrics.fusion.pixels import ArrayPixels, LayerPixels, ViewPixels
+from sitsinfer.metrics.fusion.pixels import LayerPixels, ViewPixels
 from sitsinfer.series import open_series
 from tests.conftest import write_raster
 
@@ -33,13 +33,6 @@ def source():
     stored[:, 1, 2] = -10000
     stored[0, 0, 0] = -10000
     return Source(Layer("landsat", "int16", -10000, ("B04", "LST"), (1e-4, 0.1), ("", "K")), GRID, stored)
-
-
-def test_an_array_is_read_by_windows():
-    values, clear = np.arange(24.0).reshape(2, 3, 4), np.eye(3, 4, dtype=bool)
-    found, where = ArrayPixels(values, clear, ("a", "b"), GRID).read(Window(1, 2, 2, 1))
-    assert found.tolist() == [[[6], [10]], [[18], [22]]]
-    assert where.tolist() == [[False], [True]]
 
 
 def test_layers_are_read_in_their_units_with_holes(source):
