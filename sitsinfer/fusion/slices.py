@@ -10,6 +10,7 @@ import textwrap
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
+from typing import Protocol, runtime_checkable
 
 from sitsinfer.errors import SeriesError
 from sitsinfer.fusion.strategies import (
@@ -26,7 +27,9 @@ from sitsinfer.fusion.strategies import (
     selection_of,
     strategy_of,
 )
-from sitsinfer.fusion.types import Selection
+from sitsinfer.fusion.types import Algorithm, Selection
+from sitsinfer.series.types import listing
+from sitsinfer.weights import FusionCard
 
 _WIDTH, _INDENT = 100, 18  # characters of a line of text, and of what stands before the dates
 
@@ -51,8 +54,42 @@ class Slice:
         """Dates of a sensor that come out."""
         return self._dates(self.selection.targets.get(sensor))
 
+    @property
+    def dates(self) -> frozenset[date]:
+        """Dates of any sensor that go in or come out."""
+        return frozenset().union(*(self.inputs(sensor) | self.targets(sensor) for sensor in SENSORS))
+
     def _dates(self, days: Days | None) -> frozenset[date]:
         return frozenset(self.origin + timedelta(days=day) for day in days or ())
+
+
+@runtime_checkable
+class Network(Protocol):
+    """An algorithm with weights, which say what its years are."""
+
+    @property
+    def card(self) -> FusionCard:
+        """What it feeds on."""
+
+
+def year_start(algorithm: Algorithm) -> date | None:
+    """Where the years of an algorithm begin: on anniversaries of a date; ``None``: on January 1st."""
+    reference = algorithm.card.reference if isinstance(algorithm, Network) else None
+    return reference if isinstance(reference, date) else None
+
+
+def unknown_days(algorithm: Algorithm, chosen: Iterable[Slice]) -> Iterator[str]:
+    """Say which dates that go in or come out lie on days that an algorithm was not trained on, if any do."""
+    if not isinstance(algorithm, Network):
+        return
+    card = algorithm.card
+    beyond = {day for piece in chosen for day in piece.dates if (day - piece.origin).days >= card.days}
+    if beyond:
+        dates = listing([str(day) for day in sorted(beyond)])
+        yield (
+            f"Model '{card.name}' was trained on days 0 to {card.days - 1} of a year. Beyond them: {dates}. "
+            f"Choose other dates, or another reference date."
+        )
 
 
 def slices(

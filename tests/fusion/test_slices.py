@@ -2,12 +2,16 @@ import pickle
 import re
 from collections.abc import Iterable
 from datetime import date, timedelta
+from pathlib import Path
 
 import pytest
 
 from sitsinfer.errors import SeriesError
-from sitsinfer.fusion.slices import Slice, explain, slices
+from sitsinfer.fusion.dsen2 import DSen2
+from sitsinfer.fusion.naive import Naive
+from sitsinfer.fusion.slices import Slice, explain, slices, unknown_days, year_start
 from sitsinfer.fusion.strategies import STRATEGIES, StrategyOptions, select
+from sitsinfer.weights import FIRST_OF_YEAR, FusionCard, SensorCard
 
 LR_DAYS = (4, 20, 60, 108, 172, 205, 252, 348)
 HR_DAYS = (0, 20, 45, 60, 95, 190, 205, 260, 300, 364)
@@ -127,6 +131,37 @@ def test_years_with_nothing_to_do_are_left_out() -> None:
     found = slices("CUSTOM", YEARS, StrategyOptions(dates=(date(2020, 2, 29),)))
     assert [(piece.origin, piece.targets("hr")) for piece in found] == [(date(2020, 1, 1), {date(2020, 2, 29)})]
     assert [piece.origin.year for piece in slices("NOHR", {"lr": YEAR["lr"], "hr": YEARS["hr"]})] == [2022]
+
+
+def network(reference: date | str = FIRST_OF_YEAR, days: int = 365) -> DSen2:
+    """A network that is never loaded."""
+    texts = dict.fromkeys(("title", "description", "licence", "citation", "source", "digest"), "")
+    sensors = {"hr": SensorCard("sentinel-2", ("B02",))}
+    card = FusionCard(
+        name="tiny", architecture="dsen2", hyperparameters={}, task="fuse", reference=reference, days=days, ratio=3,
+        sensors=sensors, **texts,
+    )  # type: ignore[arg-type]  # fmt: skip
+    return DSen2(card, Path())
+
+
+def test_years_begin_where_a_network_counts_from() -> None:
+    assert year_start(Naive(("B02",), ())) is None
+    assert year_start(network()) is None
+    assert year_start(network(date(2018, 9, 1))) == date(2018, 9, 1)
+
+
+def test_days_that_a_network_has_not_seen_are_told() -> None:
+    chosen = slices("CUSTOM", YEARS, StrategyOptions(dates=(date(2020, 12, 31),)))
+    assert list(unknown_days(Naive(("B02",), ()), chosen)) == []
+    assert list(unknown_days(network(days=366), chosen)) == []
+    assert list(unknown_days(network(), chosen)) == [
+        "Model 'tiny' was trained on days 0 to 364 of a year. Beyond them: 2020-12-31. Choose other dates, or another "
+        "reference date."
+    ]
+    chosen = slices("ALL", YEAR)
+    (line,) = unknown_days(network(days=260), chosen)
+    assert "days 0 to 259 of a year. Beyond them: 2022-09-18, 2022-10-28, 2022-12-15, 2022-12-31. Choose" in line
+    assert list(unknown_days(network(days=260), slices("ALL", YEAR, end=date(2022, 9, 17)))) == []
 
 
 def test_a_slice_travels() -> None:
