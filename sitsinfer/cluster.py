@@ -8,7 +8,7 @@ import itertools
 import logging
 import signal
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 from distributed import Client, KilledWorker, Nanny, Scheduler, SpecCluster, Worker, as_completed
@@ -81,7 +81,9 @@ def _own(plan: Plan) -> Iterator[Any]:
                 _forward_log(client)
             yield client
     finally:
-        cluster.close(timeout=CLOSE_SECONDS)
+        # A thread may compute for long yet: whatever ends the run is not to wait for it, nor to give way to a time-out.
+        with suppress(TimeoutError):
+            cluster.close(timeout=CLOSE_SECONDS)
 
 
 class _Portless:

@@ -233,6 +233,22 @@ def test_a_killed_run_goes_on_where_it_stopped(tmp_path: Path, killed_at: tuple[
     np.testing.assert_array_equal(pixels(tmp_path / "out"), truth(whole(TASK.grid)))
 
 
+def test_who_stops_a_run_need_not_wait_for_what_computes(tmp_path: Path) -> None:
+    script = (
+        "import os; from dataclasses import replace; from pathlib import Path; from sitsinfer import cluster;"
+        "from tests.test_engine import TASK, SMALL_TILES, run\n"
+        "class Stopped(BaseException): pass\n"
+        "def stop(done, total):\n"
+        "    if done: raise Stopped\n"
+        "cluster.CLOSE_SECONDS = 0.1\n"
+        f"try: run(replace(TASK, seconds=(0, 1.5)), Path({str(tmp_path / 'out')!r}), "
+        "replace(SMALL_TILES, progress=stop))\n"
+        "except Stopped: os._exit(7)"
+    )
+    stopped = subprocess.run([sys.executable, "-c", script], check=False, capture_output=True)
+    assert (stopped.returncode, stopped.stderr) == (7, b"")
+
+
 def test_reading_and_computing_overlap(tmp_path: Path) -> None:
     task = replace(TASK, seconds=(0.05, 0.05))
     began = time.monotonic()
