@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from sitsinfer.errors import SeriesError
 from sitsinfer.fusion.leaves import FEWEST_SAMPLES, LinearLeaves
 from sitsinfer.fusion.resample import bilinear
-from sitsinfer.fusion.types import RATIO, Image, Observations, Plane, Reads
+from sitsinfer.fusion.types import MISSING, RATIO, Image, Observations, Plane, Reads
 from sitsinfer.grid import Window
 
 CELL = 9
@@ -233,12 +233,15 @@ class DMS:
 
 
 def nearest_clear(observed: Observations, day: int) -> NDArray[np.float32]:
-    """What each pixel looked like on the day closest to another on which it is clear, (C, H, W); NaN if on none."""
+    """What each pixel looked like on the day closest to another on which it is clear, (C, H, W); NaN if on none.
+
+    A day on which one of its bands is missing does not count.
+    """
     _, bands, height, width = observed.values.shape
     found = np.full((bands, height, width), np.nan, np.float32)
     missing = np.ones((height, width), np.bool_)
     for t in np.argsort(np.abs(observed.days - day), kind="stable"):
-        here = missing & observed.clear[t]
+        here = missing & observed.clear[t] & (observed.values[t] != MISSING).all(axis=0)
         np.copyto(found, observed.values[t], where=here)
         missing &= ~here
         if not missing.any():

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sitsinfer.errors import SeriesError
-from sitsinfer.fusion.gapfill import BYTES_PER_PIXEL, interpolate
+from sitsinfer.fusion.gapfill import BYTES_PER_PIXEL, Gapfill
 from sitsinfer.fusion.resample import BICUBIC_REACH, bicubic, middle
 from sitsinfer.fusion.types import RATIO, Image, Observations, Plane, Reads
 from sitsinfer.grid import Window
@@ -91,6 +91,7 @@ class Naive:
         for sensor, observed in inputs.items():
             if len(observed.days) < FEWEST_DATES:
                 continue
+            series = Gapfill.of(observed)
             for index, day in enumerate(queries.get(sensor, ())):
-                values = interpolate(observed.values, observed.clear, observed.days, int(day))
+                values = series.on(int(day))
                 yield Plane(sensor, index, values if sensor == "hr" else middle(bicubic(values, RATIO), core.shape))

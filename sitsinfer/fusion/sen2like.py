@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sitsinfer.fusion.clouds import masked_rates
-from sitsinfer.fusion.gapfill import BYTES_PER_PIXEL, interpolate
+from sitsinfer.fusion.gapfill import BYTES_PER_PIXEL, Gapfill
 from sitsinfer.fusion.psf import Optics, Psf
 from sitsinfer.fusion.resample import BILINEAR_REACH, bilinear, middle, nearest
 from sitsinfer.fusion.spectral import PairedBands
@@ -78,11 +78,12 @@ class Sen2Like(PairedBands):
         window = _grown(core, _HIGH_PASS_REACH)
         within = window.intersection(Window(0, 0, *self.shape))
         fine, inner = _cut(fine, within.slices_in(window)), core.slices_in(within)
+        filled = Gapfill.of(coarse)
         rates = np.array([self.masked_rates[day] for day in fine.days.tolist()])
         for index, day in enumerate(queries.get("hr", ())):
             sharp = detail(fine, rates <= self.max_masked_rate, int(day), self.mtf)
             if sharp is not None:
-                yield Plane("hr", index, middle(coarse_picture(coarse, int(day)), core.shape) + sharp[:, *inner])
+                yield Plane("hr", index, middle(coarse_picture(filled, int(day)), core.shape) + sharp[:, *inner])
 
 
 def detail(fine: Observations, usable: NDArray[np.bool_], day: int, mtf: float) -> NDArray[np.float32] | None:
@@ -107,24 +108,25 @@ def detail(fine: Observations, usable: NDArray[np.bool_], day: int, mtf: float) 
     return np.where(fine.clear[dates].all(axis=0), high, np.float32(np.nan))
 
 
-def coarse_picture(coarse: Observations, day: int) -> NDArray[np.float32]:
+def coarse_picture(coarse: Gapfill, day: int) -> NDArray[np.float32]:
     """What the coarse sensor saw on a day, on fine pixels.
 
     As published: the observation of the day, resampled linearly, where its mask lets it. Beyond what was published,
     a day without observation is filled linearly in time.
 
     Args:
-        coarse: (T, C, H / 3, W / 3). Repeated at its borders.
+        coarse: Of (T, C, H / 3, W / 3). Repeated at its borders.
         day: Any.
 
     Returns:
         (C, H, W); NaN where the coarse sensor saw nothing clear, or where a pixel that bilinear looks at has no data.
     """
-    date = np.flatnonzero(coarse.days == day)
+    series = coarse.observed
+    date = np.flatnonzero(series.days == day)
     if not len(date):
-        return bilinear(interpolate(coarse.values, coarse.clear, coarse.days, day), RATIO)
-    observed = bilinear(_with_gaps(coarse.values[date[0]]), RATIO)
-    return np.where(nearest(coarse.clear[date[0]], RATIO), observed, np.float32(np.nan))
+        return bilinear(coarse.on(day), RATIO)
+    observed = bilinear(_with_gaps(series.values[date[0]]), RATIO)
+    return np.where(nearest(series.clear[date[0]], RATIO), observed, np.float32(np.nan))
 
 
 def _with_gaps(values: NDArray[np.float32]) -> NDArray[np.float32]:

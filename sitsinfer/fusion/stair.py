@@ -14,7 +14,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from sitsinfer.fusion.gapfill import BYTES_PER_PIXEL, Bracket, interpolate
+from sitsinfer.fusion.gapfill import BYTES_PER_PIXEL, Bracket, Gapfill
 from sitsinfer.fusion.resample import BICUBIC_REACH, bicubic, middle
 from sitsinfer.fusion.spectral import PairedBands
 from sitsinfer.fusion.types import MISSING, RATIO, Image, Observations, Plane, Reads
@@ -45,13 +45,13 @@ class Stair(PairedBands):
         return {"hr": Reads(self.hr, 0, "repeat"), "lr": Reads(self.lr, BICUBIC_REACH, "repeat")}
 
     def fingerprint(self) -> object:
-        """Its bands."""
+        """Its bands, and whether it does as published."""
         return asdict(self)
 
     def working_bytes(self, core: int, dates: Mapping[str, int], queries: int) -> int:
-        """One day at a time, a few copies of it, and where the coarse sensor saw anything on each date."""
+        """One day at a time, a few copies of it, and where each coarse band saw anything on each date."""
         side = core + 2 * RATIO * BICUBIC_REACH
-        return (2 * BYTES_PER_PIXEL + 6 * 4 * len(self.hr) + dates.get("lr", 0)) * side**2
+        return (2 * BYTES_PER_PIXEL + (6 * 4 + dates.get("lr", 0)) * len(self.hr)) * side**2
 
     def prepared(self, image: Image) -> Self:
         """Itself."""
@@ -70,11 +70,11 @@ class Stair(PairedBands):
             return
         if not self.as_published:
             coarse = replace(coarse, values=np.where(coarse.clear[:, None], coarse.values, np.float32(MISSING)))
-        conjunctions = Conjunctions.of(fine, coarse)
+        conjunctions, both = Conjunctions.of(fine, coarse), (Gapfill.of(fine), Gapfill.of(coarse))
         for index, day in enumerate(queries.get("hr", ())):
-            values = predict_day(fine, coarse, conjunctions, int(day))
+            values = predict_day(*both, conjunctions, int(day))
             if not self.as_published and (values is None or np.isnan(values).any()):
-                stand_in = predict_alone(fine, coarse, int(day))
+                stand_in = predict_alone(*both, int(day))
                 values = stand_in if values is None else np.where(np.isnan(values), stand_in, values)
             if values is not None:
                 yield Plane("hr", index, values)
@@ -87,7 +87,8 @@ class Conjunctions:
     Attributes:
         days: Ascending, (N,).
         dates: Index of each among the coarse sensor's dates, (N,).
-        seen: Whether the coarse sensor has data all around a fine pixel, be it cloudy, (N, H, W).
+        seen: Whether the coarse sensor has data all around a fine pixel, be it cloudy: (N, H, W), or (N, C, H, W) if it
+            has them in some bands alone.
     """
 
     days: NDArray[np.int64]
@@ -98,12 +99,16 @@ class Conjunctions:
     def of(cls, fine: Observations, coarse: Observations) -> Self:
         """Find them; the coarse observations reach equally far beyond the fine ones on all sides."""
         days, _, dates = np.intersect1d(fine.days, coarse.days, return_indices=True)
+        missing = np.empty((len(days), *coarse.values.shape[1:]), np.bool_)
+        for target, date in zip(missing, dates, strict=True):
+            np.equal(coarse.values[date], MISSING, out=target)
+        if np.array_equal(missing.all(axis=1), missing.any(axis=1)):
+            missing = missing[:, 0]
         shape = fine.clear.shape[-2:]
-        seen = np.ones((len(days), *shape), np.bool_)
-        for target, date in zip(seen, dates, strict=True):
-            missing = (coarse.values[date] == MISSING).any(axis=0)
-            if missing.any():
-                stencil = np.where(missing, np.float32(np.nan), np.float32(0))
+        seen = np.ones((*missing.shape[:-2], *shape), np.bool_)
+        for target, gone in zip(seen, missing, strict=True):
+            if gone.any():
+                stencil = np.where(gone, np.float32(np.nan), np.float32(0))
                 target[...] = ~np.isnan(middle(bicubic(stencil, RATIO), shape))
         return cls(days, dates, seen)
 
@@ -113,9 +118,7 @@ class Conjunctions:
         return self if kept.all() else Conjunctions(self.days[kept], self.dates[kept], self.seen[kept])
 
 
-def predict_day(
-    fine: Observations, coarse: Observations, conjunctions: Conjunctions, day: int
-) -> NDArray[np.float32] | None:
+def predict_day(fine: Gapfill, coarse: Gapfill, conjunctions: Conjunctions, day: int) -> NDArray[np.float32] | None:
     """Predict one day of the fine sensor.
 
     As published: at each conjunction the fine series is filled linearly in time, and the coarse observation, resampled
@@ -126,7 +129,7 @@ def predict_day(
     filled linearly in time, and then its masks count. A conjunction without coarse data counts where there are some.
 
     Args:
-        fine: (T, C, H, W).
+        fine: Of (T, C, H, W).
         coarse: The same bands on coarse pixels, as many of them beyond the fine ones on all sides; T may be 0.
         conjunctions: Of the two.
         day: Any.
@@ -138,17 +141,17 @@ def predict_day(
     others = conjunctions.without(day)
     if not len(others.days):
         return None
-    shape = fine.clear.shape[-2:]
+    shape = fine.observed.clear.shape[-2:]
     around = Bracket.of(others.seen, others.days, day)
     predicted = _upsampled(_coarse_on(coarse, day), shape)
     for index, weight in _weights(around):
-        seen_then = _upsampled(coarse.values[others.dates[index]], shape)
-        difference = interpolate(fine.values, fine.clear, fine.days, int(others.days[index]), left_out=day) - seen_then
+        seen_then = _upsampled(coarse.observed.values[others.dates[index]], shape)
+        difference = fine.on(int(others.days[index]), left_out=day) - seen_then
         predicted += weight * difference
     return predicted
 
 
-def predict_alone(fine: Observations, coarse: Observations, day: int) -> NDArray[np.float32]:
+def predict_alone(fine: Gapfill, coarse: Gapfill, day: int) -> NDArray[np.float32]:
     """Predict one day of the fine sensor where no conjunction helps.
 
     The difference is taken on the fine sensor's own clear dates around the day, with the coarse series filled linearly
@@ -158,11 +161,12 @@ def predict_alone(fine: Observations, coarse: Observations, day: int) -> NDArray
     Returns:
         (C, H, W), NaN where one of the two never saw anything clear.
     """
-    shape = fine.clear.shape[-2:]
-    around = Bracket.of(fine.clear, fine.days, day, left_out=day)
-    predicted = _upsampled(_coarse_on(coarse, day), shape) + around.at(fine.values)
+    observed = fine.observed
+    shape = observed.clear.shape[-2:]
+    around = fine.around(day, left_out=day)
+    predicted = _upsampled(_coarse_on(coarse, day), shape) + around.at(observed.values)
     for index, weight in _weights(around):
-        predicted -= weight * _upsampled(_coarse_on(coarse, int(fine.days[index])), shape)
+        predicted -= weight * _upsampled(_coarse_on(coarse, int(observed.days[index])), shape)
     return predicted
 
 
@@ -172,20 +176,20 @@ def _upsampled(values: NDArray[np.float32], shape: tuple[int, int]) -> NDArray[n
 
 
 def _weights(around: Bracket) -> Iterator[tuple[int, NDArray[np.float32]]]:
-    """The dates that a bracket takes, and the weight of each, (H, W); NaN where it knows of none."""
+    """The dates that a bracket takes, and the weight of each, of its shape; NaN where it knows of none."""
     for index in np.union1d(around.before, around.after):
         weight = np.where(around.before == index, 1 - around.share, np.float32(0))
         weight += np.where(around.after == index, around.share, np.float32(0))
         yield int(index), weight
 
 
-def _coarse_on(coarse: Observations, day: int) -> NDArray[np.float32]:
+def _coarse_on(coarse: Gapfill, day: int) -> NDArray[np.float32]:
     """What the coarse sensor saw on a day, clouds and all; filled in time where it has no data."""
-    date = np.flatnonzero(coarse.days == day)
+    date = np.flatnonzero(coarse.observed.days == day)
     if not len(date):
-        return interpolate(coarse.values, coarse.clear, coarse.days, day)
-    observed: NDArray[np.float32] = coarse.values[date[0]]
-    missing = (observed == MISSING).any(axis=0)
+        return coarse.on(day)
+    observed: NDArray[np.float32] = coarse.observed.values[date[0]]
+    missing = observed == MISSING
     if missing.any():
-        return np.where(missing, interpolate(coarse.values, coarse.clear, coarse.days, day), observed)
+        return np.where(missing, coarse.on(day), observed)
     return observed

@@ -52,6 +52,16 @@ class Ground:
         lr.clear[:, 6, 10] = False
         return cls(hr, lr)
 
+    @classmethod
+    def gappy(cls, shape: tuple[int, int] = (36, 51), seed: int = 7) -> "Ground":
+        """The same, where single bands lack values that others have: here and there, in a block, and all over once."""
+        ground, rng = cls.random(shape, seed), np.random.default_rng(seed + 2)
+        for series, band, place in ((ground.hr, 8, np.s_[4:9, 20:30]), (ground.lr, 4, np.s_[2:5, 6:9])):
+            series.values[rng.random(series.values.shape) < 0.02] = MISSING
+            series.values[3, band] = MISSING
+            series.values[:, band, *place] = MISSING
+        return ground
+
     @property
     def shape(self) -> tuple[int, int]:
         height, width = self.hr.clear.shape[1:]
@@ -140,6 +150,13 @@ def peak_bytes(algorithm: Algorithm, ground: Ground, queries: Mapping[str, tuple
         return tracemalloc.get_traced_memory()[1] - max(planes)
     finally:
         tracemalloc.stop()
+
+
+def gaps_hidden(ground: Ground, sensor: str, bands: tuple[str, ...]) -> Ground:
+    """A ground on which whole pixels are not clear where a sensor lacks one of some bands."""
+    series = getattr(ground, sensor)
+    chosen = [series.bands.index(band) for band in bands]
+    return replaced(ground, sensor, clear=series.clear & (series.values[:, chosen] != MISSING).all(axis=1))
 
 
 def replaced(ground: Ground, sensor: str, **changes: object) -> Ground:

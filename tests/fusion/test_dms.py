@@ -12,7 +12,7 @@ from sitsinfer.errors import SeriesError
 from sitsinfer.fusion import dms
 from sitsinfer.fusion.dms import CELL, DMS, MARGIN, SHORTWAVE, THERMAL, Cells, nearest_clear
 from sitsinfer.fusion.resample import bicubic
-from sitsinfer.fusion.types import RATIO, Observations
+from sitsinfer.fusion.types import MISSING, RATIO, Observations
 from sitsinfer.grid import Tiles, Window
 
 SHAPE = (189, 249)  # 21 cells down; 27 and two thirds across
@@ -225,6 +225,14 @@ def test_the_closest_clear_day_stands_in():
     clear = np.array([[1, 1, 0, 0], [1, 0, 1, 0], [1, 0, 1, 0]], np.bool_)[:, None]
     found = nearest_clear(observations(values, [0, 10, 20], ("B02", "B03"), clear), 14)
     np.testing.assert_array_equal(found[:, 0], [[2, 1, 2, np.nan]] * 2)
+
+
+def test_a_date_that_lacks_a_band_stands_in_for_none():
+    values = np.arange(1, 4, dtype=np.float32)[:, None, None, None] * np.ones((2, 1, 3), np.float32)
+    values[1, 0, 0, 1:] = MISSING
+    values[[0, 2], 1, 0, 2] = MISSING
+    found = nearest_clear(observations(values, [0, 10, 20], ("B02", "B03")), 11)
+    np.testing.assert_array_equal(found[:, 0], [[2, 3, np.nan]] * 2)
 
 
 def test_cells_know_mean_and_variation():

@@ -3,7 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from sitsinfer.fusion.gapfill import interpolate
+from sitsinfer.fusion.gapfill import Gapfill
 from sitsinfer.fusion.psf import Optics, Psf
 from sitsinfer.fusion.resample import bilinear, nearest
 from sitsinfer.fusion.sen2like import Sen2Like, coarse_picture, detail
@@ -59,7 +59,7 @@ def test_dates_that_are_masked_too_much_are_passed_over():
     plane = predict(prepared, ground, {"hr": (150,)})["hr", 150]
     usable = np.array([day != 140 for day in HR_DAYS])
     coarse = dataclasses.replace(ground.lr, values=ground.lr.values[:, LR])
-    np.testing.assert_array_equal(plane, coarse_picture(coarse, 150) + detail_at(ground, 150, usable))
+    np.testing.assert_array_equal(plane, coarse_picture(Gapfill.of(coarse), 150) + detail_at(ground, 150, usable))
     assert np.isnan(plane[:, :18]).all()
     assert np.isfinite(plane[:, 18:]).all()
 
@@ -87,8 +87,8 @@ def test_fewer_than_two_usable_dates_say_nothing():
 
 def test_a_day_without_coarse_observation_is_filled_in_time():
     lr = GROUND.lr
-    filled = coarse_picture(lr, 100)
-    np.testing.assert_array_equal(filled, bilinear(interpolate(lr.values, lr.clear, lr.days, 100), 3))
+    filled = coarse_picture(Gapfill.of(lr), 100)
+    np.testing.assert_array_equal(filled, bilinear(Gapfill.of(lr).on(100), 3))
     assert np.isnan(filled[:, 19, 31]).all()
 
 
@@ -100,9 +100,23 @@ def test_missing_values_are_never_interpolated():
     assert np.argwhere(np.isnan(sharp[0])).tolist() == [[row, col] for row in (4, 5, 6) for col in (5, 6, 7)]
     coarse = CLEAR.lr.values.copy()
     coarse[LR_DAYS.index(150), :, 4, 6] = MISSING
-    picture = coarse_picture(replaced(CLEAR, "lr", values=coarse).lr, 150)
+    picture = coarse_picture(Gapfill.of(replaced(CLEAR, "lr", values=coarse).lr), 150)
     assert np.isnan(picture[:, 12:15, 18:21]).all()
     assert np.nanmin(picture) >= 0
+
+
+@pytest.mark.parametrize("day", [100, 150])
+def test_a_band_is_looked_at_only_where_it_was_observed(day):
+    values = CLEAR.lr.values.copy()
+    values[:, 4, 4:7, 6:9] = MISSING
+    values[LR_DAYS.index(150), 4] = MISSING
+    holed, full = (
+        coarse_picture(Gapfill.of(ground.lr), day) for ground in (replaced(CLEAR, "lr", values=values), CLEAR)
+    )
+    np.testing.assert_array_equal(np.delete(holed, 4, axis=0), np.delete(full, 4, axis=0))
+    assert np.isnan(holed[4, 12:21, 18:27]).all()
+    assert np.isnan(holed[4]).all() == (day == 150)
+    assert np.nanmin(holed[:4]) >= 0
 
 
 @pytest.mark.parametrize("side", [3, 15, 33])
@@ -113,7 +127,7 @@ def test_tiling_leaves_no_trace(side):
 def test_the_border_of_the_image_is_mirrored():
     coarse = dataclasses.replace(GROUND.lr, values=GROUND.lr.values[:, LR])
     usable = np.array([PREPARED.masked_rates[day] <= 0.5 for day in HR_DAYS])
-    expected = coarse_picture(coarse, 290) + detail_at(GROUND, 290, usable)
+    expected = coarse_picture(Gapfill.of(coarse), 290) + detail_at(GROUND, 290, usable)
     np.testing.assert_array_equal(predict(PREPARED, GROUND, {"hr": (290,)})["hr", 290], expected)
 
 

@@ -13,6 +13,7 @@ from tests.fusion.ground import (
     Ground,
     assert_equal,
     collect,
+    gaps_hidden,
     peak_bytes,
     predict,
     predict_in_tiles,
@@ -21,6 +22,7 @@ from tests.fusion.ground import (
 )
 
 GROUND = Ground.random()
+GAPPY = Ground.gappy()
 STAIR = replace(Stair.of(BANDS), as_published=True)
 COMMON = (9, 44, 81, 201)
 QUERIES = {"hr": (0, 44, 60, 81, 100, 201, 400)}
@@ -123,8 +125,33 @@ def test_without_common_days_the_fine_sensor_changes_as_the_coarse_one_did():
 
 @pytest.mark.parametrize("stair", [STAIR, Stair.of(BANDS)])
 @pytest.mark.parametrize("side", [3, 15, 33])
-def test_tiling_leaves_no_trace(side, stair):
-    assert_equal(predict_in_tiles(stair, GROUND, QUERIES, side), predict(stair, GROUND, QUERIES))
+@pytest.mark.parametrize("ground", [GROUND, GAPPY])
+def test_tiling_leaves_no_trace(side, stair, ground):
+    assert_equal(predict_in_tiles(stair, ground, QUERIES, side), predict(stair, ground, QUERIES))
+
+
+@pytest.mark.parametrize("stair", [STAIR, Stair.of(BANDS)])
+def test_each_pair_of_bands_is_predicted_by_itself(stair):
+    whole = predict(stair, GAPPY, QUERIES)
+    for index, (fine, coarse) in enumerate(zip(stair.hr, stair.lr, strict=True)):
+        hidden = gaps_hidden(gaps_hidden(GAPPY, "hr", (fine,)), "lr", (coarse,))
+        alone = predict(replace(stair, hr=(fine,), lr=(coarse,)), hidden, QUERIES)
+        assert_equal({key: plane[index : index + 1] for key, plane in whole.items()}, alone)
+
+
+@pytest.mark.parametrize("stair", [STAIR, Stair.of(BANDS)])
+@pytest.mark.parametrize(("sensor", "missing"), [("hr", np.s_[6:12, 9:18]), ("lr", np.s_[2:6, 3:9])])
+def test_a_band_that_a_sensor_never_observed_has_no_value(stair, sensor, missing):
+    clear_sky = Ground.clear_sky()
+    series = getattr(clear_sky, sensor)
+    values = series.values.copy()
+    band = getattr(stair, sensor)[stair.hr.index("B11")]
+    values[:, series.bands.index(band), *missing] = MISSING
+    ours, theirs = (predict(stair, g, QUERIES) for g in (replaced(clear_sky, sensor, values=values), clear_sky))
+    for key, plane in ours.items():
+        assert np.isnan(plane[4, 6:12, 9:18]).all()
+        np.testing.assert_array_equal(np.delete(plane, 4, axis=0), np.delete(theirs[key], 4, axis=0))
+        np.testing.assert_array_equal(plane[4, 24:], theirs[key][4, 24:])
 
 
 def test_the_order_of_days_changes_nothing():
@@ -158,6 +185,7 @@ def test_without_a_date_of_one_of_the_sensors_nothing_can_be_said():
         assert all(np.isnan(plane).all() for plane in planes.values())
 
 
-def test_memory_stays_within_what_it_says():
-    ground = Ground.random((90, 90))
+@pytest.mark.parametrize("made", [Ground.random, Ground.gappy])
+def test_memory_stays_within_what_it_says(made):
+    ground = made((90, 90))
     assert peak_bytes(STAIR, ground, QUERIES) <= STAIR.working_bytes(90, {"lr": len(LR_DAYS)}, 7)

@@ -55,7 +55,7 @@ def test_a_mask_beside_the_layer_makes_holes_too(source):
 
 def test_a_series_is_read_in_reflectance_and_kelvin(tmp_path):
     stored = np.stack([np.full((3, 4), 2500), np.full((3, 4), 2977)]).astype(np.int16)
-    stored[:, 0, 0] = -10000
+    stored[:, 0, 0] = stored[1, 2, 2] = -10000
     folder = tmp_path / "landsat8"
     write_raster(folder / "L8_20220413.tif", stored, ("B04", "LST"), nodata=-10000)
     mask = np.zeros((1, 3, 4), np.uint8)
@@ -67,3 +67,4 @@ def test_a_series_is_read_in_reflectance_and_kelvin(tmp_path):
     assert pixels.bands == ("B04", "LST")
     np.testing.assert_allclose(values[:, 1, 1], [0.25, 297.7], rtol=1e-6)
     np.testing.assert_array_equal(clear, [[False, True, True, True], [True] * 4, [True, False, True, True]])
+    assert np.argwhere(np.isnan(values)).tolist() == [[0, 0, 0], [1, 0, 0], [1, 2, 2]]
