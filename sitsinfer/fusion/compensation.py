@@ -40,7 +40,7 @@ def compensate(
 ) -> NDArray[np.float32]:
     """Add what a prediction lacks of an observation of the same day, where that is clear.
 
-    Arguments as in :func:`residual`, and the border to cut off.
+    Arguments as in :func:`residual`, and where to trust the observation.
 
     Args:
         prediction: (C, H, W).
@@ -49,7 +49,8 @@ def compensate(
         bands: (C,).
 
     Returns:
-        (C, H, W); the prediction as it was where the observation is not clear, or what is next to it is missing.
+        (C, H, W); the prediction as it was where the observation is not clear, and in a band that is missing there or
+        next to it.
     """
     lacking = residual(prediction, observed, bands)
     usable = nearest(clear, RATIO) & ~np.isnan(lacking)
