@@ -1,4 +1,4 @@
-"""What sensors would see at 10 m on any day, were there no clouds, no haze and no errors."""
+"""What sensors would see in every band at 10 m on any day, were there no clouds, no haze and no errors."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Truth:
     """A window of a scene as it is, at 10 m.
 
     Attributes:
-        sentinel2: Digital numbers of Sentinel-2's bands, (T, 10, H, W); those of 20 m as Sentinel-2 sees them, at 20 m.
+        sentinel2: Digital numbers of Sentinel-2's bands, (T, 10, H, W), those of 20 m as sharp as those of 10 m.
         landsat: Digital numbers of Landsat's bands, (T, 8, H, W), neither blurred nor sampled at 30 m.
         dates: T of them, as asked for.
     """
@@ -54,7 +54,7 @@ def render_truth(scene: Scene, dates: Sequence[dt.date], window: Window | None =
         to, cut = part.slices_in(window), part.slices_in(block)
         surface = look(scene.seed, block, days)
         for t, seen in enumerate(surface.reflectance(SENTINEL2)):
-            sentinel2[t][:, *to] = rendering.quantised(rendering.coarsened(seen))[:, *cut]
+            sentinel2[t][:, *to] = rendering.quantised(seen)[:, *cut]
         for t, (seen, kelvin) in enumerate(zip(surface.reflectance(LANDSAT), surface.kelvin(), strict=True)):
             of_landsat[t][:, *to] = landsat.quantised(seen, kelvin)[:, *cut]
     return Truth(sentinel2, of_landsat, tuple(dates))

@@ -11,6 +11,7 @@ from sitsinfer.grid import Window
 from sitsinfer.simulate import Scene, l3a_dates, render, render_truth
 from sitsinfer.simulate.atmosphere import CLEAR
 from sitsinfer.simulate.legend import BARLEY, BEET, BUILT_UP, DECIDUOUS, WATER, WHEAT
+from sitsinfer.simulate.rendering import coarsened
 from sitsinfer.simulate.sensor import SENTINEL2
 from sitsinfer.simulate.weather import gains, passes
 
@@ -29,13 +30,22 @@ def test_truth_is_what_clear_pixels_show_but_for_haze_gain_and_noise():
         if clear.sum() < 1000:
             continue
         seen += 1
-        error = rendering.values[t][:, clear] - gain * truth.sentinel2[t][:, clear]
+        error = rendering.values[t][:, clear] - gain * coarsened(truth.sentinel2[t].astype(np.float32))[:, clear]
         # Thin cloud and penumbra at the edges of what is clear make a few large errors: the middle tells the noise.
         spread = stats.median_abs_deviation(error, axis=1, scale="normal")
         noise = np.array(SENTINEL2.noise) * 1e4 / np.where(SENTINEL2.coarse, 2, 1)
         np.testing.assert_allclose(spread, noise, rtol=0.5)
         assert np.abs(np.median(error, axis=1)).max() < 250
     assert seen >= 2
+
+
+def test_bands_of_20_m_are_as_sharp_as_those_of_10_m():
+    truth = render_truth(SCENE, [JULY]).sentinel2[0].astype(float)
+    pairs = truth.reshape(len(truth), 75, 2, 135, 2)
+    within = pairs.std(axis=(2, 4)).mean(axis=(1, 2)) / truth.mean(axis=(1, 2))
+    near_infrared, narrow = (SENTINEL2.bands.index(band) for band in ("B08", "B8A"))
+    assert (within > 0).all()
+    assert within[narrow] == pytest.approx(within[near_infrared], rel=0.05), "two bands of one part of the spectrum"
 
 
 def test_a_window_shows_what_the_whole_shows():
