@@ -13,7 +13,7 @@ class Layout(Protocol):
     """A way in which acquisitions lie on disk: a module with these two functions."""
 
     def matches(self, path: Path) -> bool:
-        """Whether a path looks like this layout; names are looked at and an index may be, no raster is opened."""
+        """Whether a path looks like this layout, by names alone: no file is opened."""
 
     def scan(self, path: Path) -> Scan:
         """What is there, by headers alone.
@@ -23,7 +23,8 @@ class Layout(Protocol):
         """
 
 
-LAYOUTS: tuple[Layout, ...] = (cube, ls2s2, rasters)
+LAYOUTS: tuple[Layout, ...] = (ls2s2, cube, rasters)
+"""The first that matches counts: what an index leaves out is not to be found by another."""
 
 
 def open_series(path: Path, *, strict: bool = False) -> Series:

@@ -5,6 +5,9 @@ Landsat seven of 30 m and the surface temperature; its panchromatic band, ``inde
 """
 
 import csv
+import io
+import os
+import reprlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
@@ -18,6 +21,8 @@ from sitsinfer.series.types import LeftOut, RasterSource, Series, listing
 INDEX, PAN_INDEX = "index.csv", "index_pan.csv"
 
 _COLUMNS = ("acquisition_date", "valid", "bands", "mask")
+_TRUTH = {"true": True, "1": True, "false": False, "0": False}
+_OTHER_MARKS = {",": "commas", ";": "semicolons", "|": "bars", " ": "spaces"}
 _NODATA = -10000.0
 _LANDSAT = next(sensor for sensor in names.SENSORS if sensor.name == "landsat-8")
 _SENSORS = {
@@ -27,8 +32,8 @@ _SENSORS = {
 
 
 def matches(path: Path) -> bool:
-    """Whether a path is a folder with an index of the columns that the layout has."""
-    return path.is_dir() and (path / INDEX).is_file() and set(_COLUMNS) <= set(_read_header(path / INDEX))
+    """Whether a path is a folder with an index. It decides whatever it holds: a damaged one is not to be passed by."""
+    return path.is_dir() and os.path.lexists(path / INDEX)
 
 
 def scan(path: Path) -> Scan:
@@ -92,33 +97,93 @@ def _notes(rows: Sequence[_Row]) -> list[str]:
 # --- the index
 
 
-def _read_header(index: Path) -> Sequence[str]:
-    with index.open(newline="", encoding="utf-8", errors="replace") as stream:
-        return next(csv.reader(stream, delimiter="\t"), [])
-
-
 def _rows(folder: Path, index: str) -> Iterator[_Row]:
-    """The valid rows of an index, which may have a column twice."""
-    with (folder / index).open(newline="", encoding="utf-8", errors="replace") as stream:
-        reader = csv.DictReader(stream, delimiter="\t")
-        missing = [column for column in _COLUMNS if column not in (reader.fieldnames or ())]
-        if missing:
-            raise SeriesError(
-                f"{folder / index} has no column {listing(missing)}. Expected {', '.join(_COLUMNS)}, separated by tabs."
-            )
-        for row in reader:
-            if (row["valid"] or "").strip().lower() in ("true", "1"):
-                yield _row(folder, index, row)
+    """The valid rows of an index, which may have a column twice.
+
+    Raises:
+        SeriesError: If it is damaged, or an index of something else.
+    """
+    path = folder / index
+    header, *lines = _lines(path)
+    _check_header(path, header.fields)
+    for line in lines:
+        if len(line.fields) != len(header.fields):
+            found = f"{len(line.fields)} column{'s' * (len(line.fields) != 1)} in line {line.number}"
+            raise _unusable(path, f"has {found}, and {len(header.fields)} in its first")
+        row = {name: text.strip() for name, text in zip(header.fields, line.fields, strict=True)}
+        is_valid = _TRUTH.get(row["valid"].lower())
+        if is_valid is None:
+            found = f"has {reprlib.repr(row['valid'])} as 'valid' in line {line.number}"
+            raise _unusable(path, f"{found}, not True or False")
+        if is_valid:
+            yield _row(folder, index, line.number, row)
 
 
-def _row(folder: Path, index: str, row: Mapping[str, str | None]) -> _Row:
-    day, bands, mask = ((row[column] or "").strip() for column in ("acquisition_date", "bands", "mask"))
+@dataclass(frozen=True)
+class _Line:
+    """A line of an index, counted from 1, and what tabs part it into."""
+
+    number: int
+    fields: Sequence[str]
+
+
+def _lines(index: Path) -> list[_Line]:
+    """The lines of an index that are not blank; there is at least one.
+
+    Raises:
+        SeriesError: If there is none, or they cannot be read.
+    """
+    try:
+        text = index.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise SeriesError(f"Cannot read {index}: {error.strerror}. Mend it or replace it.") from error
+    except UnicodeDecodeError as error:
+        number = error.object.count(b"\n", 0, error.start) + 1
+        raise _unusable(index, f"is no text: line {number} holds the byte {error.object[error.start]:#04x}") from error
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter="\t", strict=True)
+    try:
+        lines = [_Line(reader.line_num, fields) for fields in reader if len(fields) > 1 or "".join(fields).strip()]
+    except csv.Error as error:
+        raise _unusable(index, f"cannot be read at line {reader.line_num}: {error}") from error
+    if not lines:
+        raise _unusable(index, "is empty")
+    return lines
+
+
+def _check_header(index: Path, header: Sequence[str]) -> None:
+    """See that an index has the columns that the layout has.
+
+    Raises:
+        SeriesError: If it has not.
+    """
+    missing = [column for column in _COLUMNS if column not in header]
+    if not missing:
+        return
+    for mark, name in _OTHER_MARKS.items():
+        if len(header) == 1 and not set(_COLUMNS).isdisjoint(header[0].split(mark)):
+            raise _unusable(index, f"is separated by {name}, not by tabs")
+    found = listing([reprlib.repr(column) for column in header], 9)
+    raise _unusable(index, f"has no column {', '.join(missing)}; its first line holds {found}")
+
+
+def _unusable(index: Path, found: str) -> SeriesError:
+    """The error for an index that is damaged, or of something else."""
+    return SeriesError(
+        f"{index} {found}. Expected columns separated by tabs, among them {', '.join(_COLUMNS)}, and a line for each "
+        f"acquisition. Mend it or, if it is an index of something else, rename it."
+    )
+
+
+def _row(folder: Path, index: str, number: int, row: Mapping[str, str]) -> _Row:
+    day, bands, mask = (row[column] for column in ("acquisition_date", "bands", "mask"))
     if not bands:
-        raise SeriesError(f"{folder / index} has a valid row of {day or 'no date'} without bands. Name their file.")
+        told = f"{folder / index} has a valid row of {day or 'no date'} without bands, line {number}"
+        raise SeriesError(f"{told}. Name their file.")
     try:
         return _Row(date.fromisoformat(day), _inside(folder, bands), _inside(folder, mask) if mask else None)
     except ValueError as error:
-        raise SeriesError(f"{folder / index} has the date '{day}'. Expected one such as 2022-04-13.") from error
+        told = f"{folder / index} has the date {reprlib.repr(day)} in line {number}"
+        raise SeriesError(f"{told}. Expected one such as 2022-04-13.") from error
 
 
 def _inside(folder: Path, text: str) -> Path:

@@ -7,7 +7,7 @@ import pytest
 from sitsinfer.errors import SeriesError
 from sitsinfer.grid import Window, whole
 from sitsinfer.series import Series, Stack, open_series, read_stack
-from sitsinfer.series.ls2s2 import matches, open_pan
+from sitsinfer.series.ls2s2 import open_pan
 from tests.conftest import write_raster
 from tests.series.scaled import COLLECTION_2, OLI, REFLECTANCE, write_scaled
 from tests.series.sites import DAYS, NODATA, write_date, write_index, write_sensor
@@ -33,7 +33,7 @@ def numbers() -> np.ndarray:
 
 def test_landsat_s_header_scales_reflectance_and_temperature(tmp_path: Path) -> None:
     path = write_scaled(tmp_path / "20220413/landsat_bands_20220413.tif", {**COLLECTION_2, "LST": (0.02, 100.0)})
-    write_index(tmp_path, [(DAY, True, path.relative_to(tmp_path), "")])
+    write_index(tmp_path, [(DAY, True, path.relative_to(tmp_path), "", "")])
     (acquisition,) = open_series(tmp_path).select(bands=(*OLI, "LST")).acquisitions
     assert ((acquisition.scale, acquisition.offset), acquisition.thermal) == (REFLECTANCE, (0.02, 100.0))
 
@@ -158,9 +158,14 @@ def test_an_index_without_anything_valid(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        (("2022-13-01", True, "a.tif", "", ""), r"has the date '2022-13-01'\. Expected one such as 2022-04-13\."),
-        (("", True, "a.tif", "", ""), "has the date ''"),
-        ((DAY, True, "", "", ""), r"has a valid row of 2022-01-08 without bands\. Name their file\."),
+        (
+            ("2022-13-01", True, "a.tif", "", ""),
+            r"has the date '2022-13-01' in line 2\. Expected one such as 2022-04-13\.",
+        ),
+        (("", True, "a.tif", "", ""), "has the date '' in line 2"),
+        ((DAY, True, "", "", ""), r"has a valid row of 2022-01-08 without bands, line 2\. Name their file\."),
+        ((DAY, "Tr", "a.tif", "", ""), r"has 'Tr' as 'valid' in line 2, not True or False\. Expected columns"),
+        ((DAY, "", "", "", ""), r"has '' as 'valid' in line 2"),
     ],
 )
 def test_rows_that_cannot_be_used(tmp_path: Path, row: tuple[object, ...], message: str) -> None:
@@ -170,13 +175,82 @@ def test_rows_that_cannot_be_used(tmp_path: Path, row: tuple[object, ...], messa
     assert str(error.value).startswith(str(index))
 
 
-def test_an_index_of_something_else_changes_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("old", "new", "found"),
+    [
+        ("\t", ",", r"is separated by commas, not by tabs\."),
+        ("\t", ";", r"is separated by semicolons, not by tabs\."),
+        ("\t", "    ", r"is separated by spaces, not by tabs\."),
+        (
+            "acquisition_date",
+            "date",
+            r"has no column acquisition_date; its first line holds 'product_id', 'product_id', 'date', ",
+        ),
+        ("x_2022-03-22\tx_", "garbage\nx_", "has 1 column in line 3, and 8 in its first"),
+        ("\t2022-03-22\t", "\t2022-03-22\t\t", "has 9 columns in line 3, and 8 in its first"),
+        ("x_2022-03-22", "\xff\xfe", "is no text: line 3 holds the byte 0xff"),
+        ("x_2022-03-22\tx_", '"x_2022-03-22\tx_', "cannot be read at line 4: unexpected end of data"),
+    ],
+)
+def test_a_damaged_index_is_not_passed_by(tmp_path: Path, old: str, new: str, found: str) -> None:
+    folder = write_sensor(tmp_path, "sentinel2")
+    index = folder / "index.csv"
+    content = index.read_bytes().replace(b"\r\n", b"\n")
+    index.write_bytes(content.replace(old.encode(), new.encode("latin-1")))
+    with pytest.raises(SeriesError, match=found) as error:
+        open_series(folder)
+    told = str(error.value)
+    assert told.startswith(str(index))
+    assert "Expected columns separated by tabs, among them acquisition_date, valid, bands, mask" in told
+    assert "\n" not in told
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        (b"", "is empty"),
+        (b"\xef\xbb\xbf \n\n", "is empty"),
+        (bytes(range(256)), "is no text: line 2 holds the byte 0x80"),
+        (bytes(400), r"has no column acquisition_date, valid, bands, mask; its first line holds '.x00.{1,40}\. Exp"),
+        (b"id,path\n1,x.tif\n", r"its first line holds 'id,path'\. .* if it is an index of something else, rename it"),
+    ],
+)
+def test_an_index_decides_whatever_it_holds(tmp_path: Path, content: bytes, found: str) -> None:
     write_raster(tmp_path / "S2_20220108.tif", numbers())
-    (tmp_path / "index.csv").write_text("id,path\n1,x.tif\n")
-    assert not matches(tmp_path)
-    assert len(open_series(tmp_path).acquisitions) == 1
-    (tmp_path / "index.csv").write_bytes(b"")
-    assert not matches(tmp_path)
+    (tmp_path / "index.csv").write_bytes(content)
+    with pytest.raises(SeriesError, match=found):
+        open_series(tmp_path)
+
+
+def test_an_index_that_is_cut_short(tmp_path: Path) -> None:
+    folder = write_sensor(tmp_path, "landsat")
+    index = folder / "index.csv"
+    content = index.read_bytes()
+    index.write_bytes(content[: content.rindex(b"True") + 2])
+    with pytest.raises(SeriesError, match="has 5 columns in line 3, and 8 in its first"):
+        open_series(folder)
+
+
+def test_an_index_that_cannot_be_opened(tmp_path: Path) -> None:
+    folder = write_sensor(tmp_path, "landsat")
+    (folder / "index.csv").unlink()
+    (folder / "index.csv").symlink_to(tmp_path / "gone.csv")
+    with pytest.raises(SeriesError, match=r"Cannot read .*index\.csv: No such file or directory\."):
+        open_series(folder)
+
+
+def test_an_index_decides_over_a_cube_beside_its_dates(tmp_path: Path) -> None:
+    folder = write_sensor(tmp_path, "sentinel2")
+    (folder / "l3a.nc").write_bytes(b"")
+    assert open_series(folder).dates == DAYS["sentinel2"]
+
+
+def test_blank_lines_and_a_byte_order_mark_are_no_damage(tmp_path: Path) -> None:
+    folder = write_sensor(tmp_path, "sentinel2")
+    before = open_series(folder)
+    index = folder / "index.csv"
+    index.write_bytes(b"\xef\xbb\xbf" + index.read_bytes().replace(b"\n", b"\n\r\n") + b"  \n")
+    assert open_series(folder) == before
 
 
 def test_the_panchromatic_band_is_a_series_of_its_own(tmp_path: Path) -> None:
@@ -200,5 +274,5 @@ def test_a_panchromatic_index_may_be_empty(tmp_path: Path) -> None:
 def test_a_panchromatic_index_without_its_columns(tmp_path: Path) -> None:
     folder = write_sensor(tmp_path, "landsat")
     (folder / "index_pan.csv").write_text("acquisition_date\tvalid\n")
-    with pytest.raises(SeriesError, match=r"index_pan\.csv has no column bands, mask\. Expected acquisition_date,"):
+    with pytest.raises(SeriesError, match=r"index_pan\.csv has no column bands, mask; its first line holds"):
         open_pan(folder)
