@@ -120,8 +120,12 @@ def import_tamrf(
 ) -> None:
     """Import TAMRF, which fuses Landsat and Sentinel-2."""
     from sitsinfer import weights
+    from sitsinfer.weights.checkpoint import check_there
 
-    if (config is None) != assume_release:
+    check_there(checkpoint)
+    if config is not None and assume_release:
+        raise typer.BadParameter("--config and --assume-release are both given. Choose one.", param_hint="--config")
+    if config is None and not assume_release:
         raise typer.BadParameter(
             "Give --config with the published configuration or, if there is none, --assume-release.",
             param_hint="--config",

@@ -98,6 +98,8 @@ def _folders(ts: Path | None, hr: Path | None, lr: Path | None) -> dict[str, Pat
         return given
     if given:
         raise SeriesError("Both ts and hr or lr are given. Choose ts, a folder with both sensors in it, or hr and lr.")
+    if not ts.exists():
+        raise SeriesError(f"{ts} does not exist. Expected a folder with sentinel2 or landsat in it, or both.")
     inside = {sensor: ts / name for sensor, name in _FOLDERS.items() if (ts / name).is_dir()}
     if not inside:
         raise SeriesError(

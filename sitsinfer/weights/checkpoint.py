@@ -44,18 +44,18 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     """
     import torch
 
+    check_there(path)
     try:
         content = _read(path)
-    except FileNotFoundError:
-        raise WeightsError(f"{path} is missing. Check the path; see 'sitsinfer models import --help'.") from None
     except pickle.UnpicklingError as error:
         raise WeightsError(
             f"{path} holds more than tensors and is not loaded: what else is in it could run code. Load it once where "
             f"it is trusted, and save its state_dict() alone, as safetensors or with torch.save."
         ) from error
+    except (PermissionError, IsADirectoryError) as error:
+        raise WeightsError(f"Cannot read {path}: {error.strerror}. Expected a published checkpoint.") from error
     except (OSError, EOFError, RuntimeError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        reason = str(error).splitlines()[0] if str(error) else "it ends early"
-        raise WeightsError(f"Cannot read {path}: {reason}. Fetch it again.") from error
+        raise WeightsError(f"{path} is damaged, ends early or is no checkpoint. Fetch it again.") from error
     tensors = content.get("state_dict", content) if isinstance(content, dict) else None
     if not isinstance(tensors, dict) or {isinstance(value, torch.Tensor) for value in tensors.values()} != {True}:
         raise WeightsError(
@@ -63,6 +63,16 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
             f"checkpoint."
         )
     return dict(tensors)
+
+
+def check_there(path: Path) -> None:
+    """See that there is a checkpoint before anything else is asked for.
+
+    Raises:
+        WeightsError: If there is none.
+    """
+    if not path.exists():
+        raise WeightsError(f"{path} is missing. Check the path; see 'sitsinfer models import --help'.")
 
 
 def _read(path: Path) -> Any:

@@ -43,8 +43,11 @@ class Configuration:
             folder: The folder that holds ``config.yaml``, or the one around its ``hydra_config``.
 
         Raises:
-            WeightsError: If the file is missing or is not plain YAML.
+            WeightsError: If the folder or the file is missing, or the file is not plain YAML.
         """
+        if not folder.is_dir():
+            found = "is no folder" if folder.exists() else "does not exist"
+            raise WeightsError(f"{folder} {found}. Give the folder that was published, with {FILE} in it.")
         path = next((path for path in (folder / FILE, folder / "hydra_config" / FILE) if path.is_file()), None)
         if path is None:
             raise WeightsError(f"{folder} has no {FILE}, nor has its hydra_config. Give the folder that was published.")

@@ -82,12 +82,22 @@ def test_tamrf_without_configuration_is_imported_on_request_alone(tmp_path: Path
     release = TINY_TAMRF | {"positional_features": 64, "heads": 4, "decoder_heads": 4}
     checkpoint, hydra = write_tamrf(tmp_path, tamrf_tensors(release))
     command = ["import", "tamrf", str(checkpoint), "--out", str(tmp_path / "out")]
-    for options in ([], ["--config", str(hydra), "--assume-release"]):
+    for options, told in (
+        ([], "Give --config with"),
+        (["--config", str(hydra), "--assume-release"], "--config and --assume-release are both given"),
+    ):
         result = CliRunner().invoke(app, [*command, *options])
         assert result.exit_code == 2
-        assert "--assume-release" in result.output
+        assert told in result.output
     assert CliRunner().invoke(app, [*command, "--assume-release"], catch_exceptions=False).exit_code == 0
     assert weights.load_fusion_card(str(tmp_path / "out"))[0].hyperparameters["heads"] == 4
+
+
+@pytest.mark.parametrize("options", [[], ["--config", "nowhere"], ["--assume-release"]])
+def test_a_checkpoint_that_is_not_there_is_told_before_anything_else(tmp_path: Path, options: list[str]) -> None:
+    command = ["import", "tamrf", str(tmp_path / "nofile.ckpt"), "--out", str(tmp_path / "out"), *options]
+    with pytest.raises(WeightsError, match=r"nofile\.ckpt is missing\. Check the path"):
+        CliRunner().invoke(app, command, catch_exceptions=False)
 
 
 @pytest.mark.parametrize(

@@ -377,3 +377,10 @@ def test_real_series_of_two_sensors(shared_data: Path) -> None:
     clear = read_stack(pair.lr, whole(pair.coarse), pair.coarse)
     summer = clear.values[[day.month in (6, 7, 8) for day in pair.lr.dates], -1]
     assert 2900 < np.median(summer[summer > 0]) < 3100  # tenths of kelvin
+
+
+def test_a_path_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(
+        SeriesError, match=r"nothere does not exist\. Expected a folder with sentinel2 or landsat in it"
+    ):
+        open_pair(tmp_path / "nothere")

@@ -122,7 +122,7 @@ def test_a_damaged_torchscript_archive_is_refused(tmp_path: Path, content: bytes
 def test_tensors_beyond_their_storage_are_refused(tmp_path: Path) -> None:
     script(tmp_path / "model.pt", nn.Linear(2, 2))
     rewrite(tmp_path / "model.pt", {"/data/0": b"\0" * 8, "/data/1": b"\0" * 4})
-    with pytest.raises(WeightsError, match=r"Cannot read .*model\.pt"):
+    with pytest.raises(WeightsError, match=r"model\.pt is damaged"):
         read_state_dict(tmp_path / "model.pt")
 
 
@@ -138,9 +138,9 @@ def test_files_that_end_early_are_refused(tmp_path: Path, name: str, kept: float
         safetensors.torch.save_file(STATE, path)
     whole = path.read_bytes()
     path.write_bytes(whole[: int(kept * len(whole))])
-    with pytest.raises(WeightsError, match=name) as caught:
+    with pytest.raises(WeightsError) as caught:
         read_state_dict(path)
-    assert "\n" not in str(caught.value)
+    assert str(caught.value) == f"{path} is damaged, ends early or is no checkpoint. Fetch it again."
 
 
 @pytest.mark.parametrize("content", [{"weights": {}}, {"state_dict": [1]}, {"state_dict": {"x": 1}}, {}, [STATE]])
@@ -154,5 +154,5 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
     for name in ("model.pth", "model.safetensors"):
         with pytest.raises(WeightsError, match=f"{name} is missing"):
             read_state_dict(tmp_path / name)
-    with pytest.raises(WeightsError, match="Cannot read"):
+    with pytest.raises(WeightsError, match=r"Cannot read .*: Is a directory\."):
         read_state_dict(tmp_path)

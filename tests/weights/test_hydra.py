@@ -86,7 +86,15 @@ def test_the_folder_around_hydra_config_will_do(tmp_path: Path) -> None:
 
 def test_a_folder_without_configuration_is_named(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match=r"has no config\.yaml, nor has its hydra_config"):
+        Configuration.read(tmp_path)
+
+
+def test_a_path_that_is_no_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match=r"nowhere does not exist\. Give the folder that was published"):
         Configuration.read(tmp_path / "nowhere")
+    read(tmp_path, "heads: 4")
+    with pytest.raises(WeightsError, match=r"config\.yaml is no folder\. Give the folder"):
+        Configuration.read(tmp_path / "config.yaml")
 
 
 @pytest.mark.parametrize(
