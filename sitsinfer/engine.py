@@ -137,8 +137,8 @@ def run(task: Task[Any], outputs: Outputs, options: Options) -> Summary:
         if not summary.valid:
             store.remove()
             raise SeriesError(
-                "Nothing was observed in this area on any date, or too little to tell anything: no valid pixel. "
-                "Choose another area or dates."
+                "Nothing that goes in was observed in this area, or too little to tell anything: no valid pixel. "
+                "Choose another area, or have other dates go in."
             )
         outputs.publish(store, {FINGERPRINT_TAG: json.dumps(fingerprint)}, summary)
         store.remove()
@@ -228,7 +228,7 @@ def _is_current(outputs: Outputs, store: Path, fingerprint: Fingerprint) -> bool
     """Whether all outputs are there, made by just this run.
 
     Raises:
-        OutputError: If one of them was made by something else, or asked for differently.
+        OutputError: If one of them is damaged, was made by something else, or asked for differently.
     """
     found = [outdated(file, fingerprint, outputs.read_tags) for file in outputs.files]
     if changed := sorted(set().union(*(parts for parts in found if parts))):
@@ -240,7 +240,7 @@ def outdated(output: Path, fingerprint: Fingerprint, read_tags: Callable[[Path],
     """What has changed by itself since an output was made: parts of its fingerprint; ``None`` if there is no output.
 
     Raises:
-        OutputError: If it was made by something else, or asked for differently.
+        OutputError: If it is damaged, was made by something else, or asked for differently.
     """
     if not output.exists():
         return None
@@ -259,8 +259,10 @@ def outdated(output: Path, fingerprint: Fingerprint, read_tags: Callable[[Path],
 def foreign(output: Path) -> OutputError:
     """The error for what is in the way of an output."""
     if output.is_dir():
-        return OutputError(f"{output} is a folder that sitsinfer did not make. Choose another output.")
-    return OutputError(f"{output} already exists, and sitsinfer did not make it. Set overwrite to replace it.")
+        return OutputError(f"{output} is a folder that sitsinfer did not make, or that is damaged. Choose another output.")
+    return OutputError(
+        f"{output} already exists, and is damaged, or sitsinfer did not make it. Set overwrite to replace it."
+    )
 
 
 def check_places(outputs: Iterable[Path]) -> None:

@@ -170,7 +170,7 @@ def test_preparing_is_tried_again_as_well(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_nothing_observed_anywhere_is_an_error_and_leaves_nothing(tmp_path: Path) -> None:
-    with pytest.raises(SeriesError, match="Nothing was observed in this area"):
+    with pytest.raises(SeriesError, match="Nothing that goes in was observed in this area"):
         run(replace(TASK, empty=True), tmp_path / "out")
     assert not list(tmp_path.iterdir())
 

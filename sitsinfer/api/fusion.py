@@ -3,6 +3,7 @@
 import datetime
 from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import Any
 
 from sitsinfer.api.checks import absolute, tell_doubts, tell_series
 from sitsinfer.api.fusion_run import Fusion, FusionRun, series_of
@@ -10,13 +11,10 @@ from sitsinfer.area import Area
 from sitsinfer.engine import Options
 from sitsinfer.errors import SeriesError
 from sitsinfer.fusion.algorithms import Wanted, build
-from sitsinfer.fusion.slices import explain, slices
-from sitsinfer.fusion.strategies import STRATEGIES, StrategyOptions
+from sitsinfer.fusion.slices import explain, slices, unknown_days, year_start
+from sitsinfer.fusion.strategies import STRATEGIES, StrategyOptions, named
 from sitsinfer.series.pair import Pair, open_pair
 from sitsinfer.tasks.fuse import Fuse
-
-REGULAR = ("L3A", "L3A_10D")
-"""Strategies that predict dates at regular distances."""
 
 
 def fuse(
@@ -60,7 +58,8 @@ def fuse(
         sensor: Whose bands come out: ``hr``, ``lr`` or ``both``; ``None``: as the strategy says.
         start: First date to use and to predict.
         end: Last date to use and to predict.
-        reference_date: Where years begin, each of which is predicted from itself; ``None``: January 1st.
+        reference_date: Where years begin, each of which is predicted from itself; ``None``: as the model says, else on
+            January 1st.
         residual_compensation: Whether Landsat predictions of observed days are to agree with these at 30 m.
         metrics: Whether to compare with the observations, as a ``.metrics.csv`` beside the STAC item.
         animation: A page to write with a slider over the dates.
@@ -78,6 +77,7 @@ def fuse(
     pair = open_pair(*map(absolute, (ts, hr, lr)), strict=strict)
     wanted = Wanted(_bands(pair), model, bands, margin, device, precision)
     method = build(algorithm, wanted)
+    reference_date = reference_date or year_start(method)
     strategy = _spelled(strategy or method.strategy or "ALL")
     chosen = strategy_options or StrategyOptions()
     _check_options(strategy, chosen)
@@ -88,8 +88,8 @@ def fuse(
         slices=slices(strategy, dates, chosen, reference=reference_date, sensor=sensor, start=start, end=end),
         request={
             "strategy": strategy,
-            "strategy options": str(chosen),
-            "dates": [str(start), str(end), str(reference_date)],
+            "strategy options": _told(strategy, chosen),
+            "dates": {"start": _iso(start), "end": _iso(end), "reference": _iso(reference_date)},
         },
         area=area or Area(),
         bands=None if bands is None else tuple(bands),
@@ -102,7 +102,7 @@ def fuse(
         raise SeriesError("Residual compensation is for Landsat, which does not come out. Set sensor to lr or both.")
     for series in series_of(pair).values():
         tell_series(series)
-    tell_doubts(pair.notes, strict)
+    tell_doubts([*pair.notes, *unknown_days(method, task.slices)], strict)
     return FusionRun(task, absolute(out), strategy, options or Options()).go(metrics, absolute(animation))
 
 
@@ -144,15 +144,28 @@ def _check_options(strategy: str, options: StrategyOptions) -> None:
     Raises:
         SeriesError: If it has none.
     """
-    if options.dates and strategy != "CUSTOM":
+    takes = named(strategy).takes
+    if options.dates and "dates" not in takes:
         raise SeriesError(
             f"Dates are given, but strategy {strategy} chooses its own. Leave the dates out, or choose CUSTOM."
         )
-    if options.every is not None and strategy not in REGULAR:
+    if options.every is not None and "every" not in takes:
+        regular = [name for name, other in STRATEGIES.items() if "every" in other.takes]
         raise SeriesError(
             f"Strategy {strategy} predicts no date every {options.every} days. "
-            f"Leave every out, or choose {' or '.join(REGULAR)}."
+            f"Leave every out, or choose {' or '.join(regular)}."
         )
+
+
+def _told(strategy: str, options: StrategyOptions) -> dict[str, Any]:
+    """The options that a strategy looks at, as plain JSON: others decide nothing."""
+    given = {name: getattr(options, name) for name in named(strategy).takes}
+    return {name: [_iso(day) for day in value] if name == "dates" else _iso(value) for name, value in given.items()}
+
+
+def _iso(value: Any) -> Any:
+    """A date as ISO 8601 has it; anything else as it is."""
+    return value.isoformat() if isinstance(value, datetime.date) else value
 
 
 def _bands(pair: Pair) -> dict[str, tuple[str, ...]]:

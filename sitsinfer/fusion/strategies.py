@@ -217,12 +217,14 @@ class Strategy:
         text: What goes in and what comes out.
         rule: From days that are there to those chosen, as published.
         needs: What it cannot do without: ``lr``, ``hr`` or dates in ``common``.
+        takes: The fields of :class:`StrategyOptions` that it looks at.
         advice: What to change where it leaves nothing.
     """
 
     text: str
     rule: _Rule
     needs: str = ""
+    takes: tuple[str, ...] = ()
     advice: str = "Choose another strategy, such as ALL."
 
 
@@ -233,11 +235,13 @@ STRATEGIES: Mapping[str, Strategy] = {
     "RANDOM": Strategy(
         f"A share of the dates of each sensor, drawn at random, is left out ('rate', 'seed'). {_BOTH}",
         _reconstruct(_random),
+        takes=("rate", "seed"),
         advice="Choose a lower rate.",
     ),
     "GAPS": Strategy(
         f"Every other stretch of 'gap_size' days is left out, of both sensors alike. {_BOTH}",
         _reconstruct(_gaps),
+        takes=("gap_size",),
         advice="Choose another gap_size.",
     ),
     "NOHR": Strategy(f"Landsat alone goes in. {_BOTH}", _reconstruct(lambda days, _: (days.lr, ())), "lr"),
@@ -245,11 +249,13 @@ STRATEGIES: Mapping[str, Strategy] = {
     "FORECAST": Strategy(
         f"Dates up to 'forecast_start' go in, that day included. {_BOTH}",
         _reconstruct(_forecast),
+        takes=("forecast_start",),
         advice="Choose a later forecast_start.",
     ),
     "BACKCAST": Strategy(
         f"Dates from 'forecast_start' on go in, that day included. {_BOTH}",
         _reconstruct(_backcast),
+        takes=("forecast_start",),
         advice="Choose an earlier forecast_start.",
     ),
     "DEEPHARMO": Strategy(
@@ -294,29 +300,34 @@ STRATEGIES: Mapping[str, Strategy] = {
         "A share of the dates of each sensor, drawn at random, is left out ('rate', 'seed'). "
         "Both sensors come out on every date that either of them has.",
         _random_all_doys,
+        takes=("rate", "seed"),
         advice="Choose a lower rate.",
     ),
     "L3A": Strategy(
         "Every date of both sensors goes in. Sentinel-2 comes out on the 1st and the 15th of each month, "
         "or every so many days ('every').",
         _l3a,
+        takes=("every",),
         advice="Choose a longer time.",
     ),
     "L3A_10D": Strategy(
         "Every date of both sensors goes in. Sentinel-2 comes out every ten days from the start of the year on, "
         "or every so many ('every').",
         _l3a_steps,
+        takes=("every",),
         advice="Choose a longer time.",
     ),
     "CONTEXT": Strategy(
         "'context_images' dates of each sensor before and after a period go in ('context_start', 'context_size'). "
         "These dates and those within the period come out.",
         _published_context,
+        takes=("context_start", "context_size", "context_images"),
         advice="Choose another context_start or context_size.",
     ),
     "CUSTOM": Strategy(
         "Every date of both sensors goes in. Both come out on the dates given ('dates').",
         _custom,
+        takes=("dates",),
         advice="Give other dates.",
     ),
 }

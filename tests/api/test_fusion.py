@@ -1,4 +1,7 @@
+import json
 import logging
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -10,7 +13,9 @@ from sitsinfer import api
 from sitsinfer.engine import Options
 from sitsinfer.errors import DeviceError, GridError, OutputError, SeriesError, WeightsError
 from sitsinfer.fusion.strategies import STRATEGIES, StrategyOptions
+from sitsinfer.weights import FIRST_OF_YEAR, import_tamrf, load_fusion_card
 from tests.pairs import HR_DATES, LR_DATES, write_pair
+from tests.weights.published import write_tamrf
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +73,30 @@ def test_paths_may_be_relative(pair: Path, tmp_path: Path, monkeypatch: pytest.M
     assert {path.name for path in tmp_path.iterdir()} == names
 
 
+def test_options_that_a_strategy_does_not_look_at_decide_nothing(pair: Path, tmp_path: Path) -> None:
+    def unchanged(strategy: str, **options: Any) -> bool:
+        given = StrategyOptions(**options)
+        return fuse(pair, tmp_path / strategy, strategy=strategy, strategy_options=given).summary.unchanged
+
+    assert not unchanged("L3A")
+    assert unchanged("L3A", seed=7, gap_size=10, forecast_start=date(2022, 5, 1))
+    assert not unchanged("BACKCAST", forecast_start=date(2022, 2, 1))
+    assert unchanged("BACKCAST", forecast_start=date(2022, 2, 1), rate=0.25)
+    with pytest.raises(OutputError, match="it differs in strategy options"):
+        unchanged("BACKCAST", forecast_start=date(2022, 5, 1))
+
+
+def test_the_item_holds_plain_json(pair: Path, tmp_path: Path) -> None:
+    asked = StrategyOptions(dates=(date(2022, 5, 1), 40))
+    fuse(pair, tmp_path / "out", strategy="CUSTOM", strategy_options=asked, end=date(2022, 9, 30))
+    told = json.loads((tmp_path / "out" / "CUSTOM.json").read_text())["properties"]["sitsinfer:options"]
+    assert told == {
+        "strategy": "CUSTOM",
+        "strategy options": {"dates": ["2022-05-01", 40]},
+        "dates": {"start": None, "end": "2022-09-30", "reference": None},
+    }
+
+
 def test_paths_may_be_text(pair: Path, tmp_path: Path) -> None:
     (tmp_path / "sentinel2").symlink_to(pair / "s2")
     (tmp_path / "landsat").symlink_to(pair / "l8")
@@ -80,6 +109,56 @@ def test_years_may_begin_at_any_date(pair: Path, tmp_path: Path) -> None:
     found = {path.stem[8:16] for path in (tmp_path / "out").glob("*.tif")}
     assert {"20210701", "20220626", "20220701", "20220711", "20230626"} <= found
     assert not {"20220101"} & found
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Callable[..., Path]:
+    """Make a folder of a tiny network with a card of its own: ``model(**changes)``."""
+
+    def call(**changes: Any) -> Path:
+        folder = tmp_path / "model"
+        if not folder.exists():
+            import_tamrf(*write_tamrf(tmp_path / "release"), folder)
+        (folder / "model.json").write_text(replace(load_fusion_card(str(folder))[0], **changes).to_json())
+        return folder
+
+    return call
+
+
+@pytest.mark.parametrize(
+    ("reference", "given", "day"),
+    [
+        (FIRST_OF_YEAR, None, "20220111"),
+        (date(2018, 7, 1), None, "20220107"),
+        (date(2018, 7, 1), date(2000, 1, 1), "20220111"),
+    ],
+)
+def test_years_begin_where_the_network_counts_from_unless_told_otherwise(
+    pair: Path, tmp_path: Path, model: Callable[..., Path], reference: Any, given: date | None, day: str
+) -> None:
+    options = {"strategy": "L3A_10D", "start": date(2022, 1, 2), "end": date(2022, 1, 12), "reference_date": given}
+    folder = model(reference=reference)
+    fuse(pair, tmp_path / "out", algorithm="tamrf", model=str(folder), device="cpu", sensor="hr", **options)
+    assert [path.name for path in (tmp_path / "out").glob("*.tif")] == [f"L3A_10D_{day}_sentinel2.tif"]
+
+
+def test_days_that_the_network_has_not_seen_are_told(
+    pair: Path,
+    tmp_path: Path,
+    model: Callable[..., Path],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(logging.getLogger("sitsinfer"), "propagate", True)
+    options = {"algorithm": "tamrf", "model": str(model(days=264)), "device": "cpu", "bands": ("B8A",)}
+    fuse(pair, tmp_path / "out", **options, end=date(2022, 9, 21))
+    assert not caplog.records
+    told = "Model 'tamrf-1_tiny' was trained on days 0 to 263 of a year. Beyond them: 2022-10-31."
+    with pytest.raises(SeriesError, match=told):
+        fuse(pair, tmp_path / "other", **options, strict=True)
+    fuse(pair, tmp_path / "other", **options)
+    (record,) = caplog.records
+    assert record.getMessage().startswith(told)
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
