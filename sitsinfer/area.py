@@ -28,10 +28,12 @@ class Area:
         """Check that it is one thing.
 
         Raises:
-            GridError: If both bounds and a file are given.
+            GridError: If both bounds and a file are given, or a CRS of bounds without these.
         """
         if self.bounds is not None and self.aoi is not None:
             raise GridError("Both bounds and an area of interest are given. Choose one of them.")
+        if self.crs is not None and self.bounds is None:
+            raise GridError(f"A CRS of bounds is given, {self.crs}, but no bounds. Set bounds, or leave their CRS out.")
 
     def crop(self, grid: Grid) -> Grid:
         """The pixels of a grid that the area touches.

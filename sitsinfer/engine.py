@@ -259,7 +259,9 @@ def outdated(output: Path, fingerprint: Fingerprint, read_tags: Callable[[Path],
 def foreign(output: Path) -> OutputError:
     """The error for what is in the way of an output."""
     if output.is_dir():
-        return OutputError(f"{output} is a folder that sitsinfer did not make, or that is damaged. Choose another output.")
+        return OutputError(
+            f"{output} is a folder that is damaged, or sitsinfer did not make it. Choose another output."
+        )
     return OutputError(
         f"{output} already exists, and is damaged, or sitsinfer did not make it. Set overwrite to replace it."
     )

@@ -79,6 +79,12 @@ def test_an_area_is_one_thing(tmp_path: Path) -> None:
         Area(FIELD, aoi=tmp_path / "field.gpkg")
 
 
+def test_a_crs_without_bounds_is_an_error(tmp_path: Path) -> None:
+    for aoi in (None, tmp_path / "field.gpkg"):
+        with pytest.raises(GridError, match=r"A CRS of bounds is given, EPSG:4326, but no bounds\. Set bounds"):
+            Area(crs="EPSG:4326", aoi=aoi)
+
+
 @pytest.mark.parametrize("crs", ["EPSG:12", "moon", ""])
 def test_a_crs_that_is_none_is_refused(crs: str) -> None:
     with pytest.raises(GridError, match=f"'{crs}' is not a CRS. Expected a code such as EPSG:4326"):

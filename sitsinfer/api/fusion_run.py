@@ -117,6 +117,8 @@ class FusionRun:
         for path, is_ours in made_by_us.items():
             if not self.options.overwrite and path.exists() and not is_ours(path):
                 raise engine.foreign(path)
+        if animation is not None:
+            pages.check_name(animation)
         if animation is not None and animation.parent != self.files[0].parent:  # which is made if need be
             engine.check_places([animation])
 

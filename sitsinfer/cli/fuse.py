@@ -188,7 +188,7 @@ def fuse(
             strategy_options=chosen,
             algorithm=algorithm.value,
             model=None if model is None else str(model),
-            bands=tuple(band.strip() for band in bands.split(",")) if bands else None,
+            bands=None if bands is None else tuple(band.strip() for band in bands.split(",")),
             sensor=None if sensor is None else sensor.value,
             residual_compensation=residual_compensation,
             metrics=metrics,

@@ -28,7 +28,7 @@ from sitsinfer.fusion.strategies import (
     strategy_of,
 )
 from sitsinfer.fusion.types import Algorithm, Selection
-from sitsinfer.series.types import listing
+from sitsinfer.series.types import check_span, listing
 from sitsinfer.weights import FusionCard
 
 _WIDTH, _INDENT = 100, 18  # characters of a line of text, and of what stands before the dates
@@ -117,8 +117,8 @@ def slices(
         The years that have acquisitions, ascending.
 
     Raises:
-        SeriesError: If there is no such strategy, CUSTOM lacks its dates or has some outside the series, or nothing is
-            left to read or to predict in any year.
+        SeriesError: If there is no such strategy, CUSTOM lacks its dates or has some outside the series, ``start`` lies
+            after ``end``, or nothing is left to read or to predict in any year.
     """
     found = _plans(name, dates, options or StrategyOptions(), reference, sensor, _Span(start, end))
     kept = tuple(plan.slice for plan in found if plan.obstacle is None)
@@ -133,6 +133,14 @@ class _Span:
 
     first: date | None
     last: date | None
+
+    def __post_init__(self) -> None:
+        """Check that the one does not lie after the other.
+
+        Raises:
+            SeriesError: If it does.
+        """
+        check_span(self.first, self.last)
 
     def __contains__(self, day: date) -> bool:
         return (self.first is None or day >= self.first) and (self.last is None or day <= self.last)

@@ -18,6 +18,8 @@ from sitsinfer.layers import Layer
 from sitsinfer.products.dated import Published
 from sitsinfer.products.whole import whole_file
 
+SUFFIXES = (".html", ".htm")
+"""What the name of a page ends in."""
 PIXELS = 800
 """Height or width of a frame, whichever is larger, at most."""
 SAMPLE_PIXELS = 128
@@ -64,6 +66,19 @@ def write_animation(
         for number, one in enumerate(published):
             page.write(_image(one, looks[one.name], is_first=number == 0))
         page.write(after)
+
+
+def check_name(path: Path) -> None:
+    """See that a page is named as one.
+
+    Raises:
+        OutputError: If it is not.
+    """
+    if path.suffix.lower() not in SUFFIXES:
+        ending = f"ends in '{path.suffix}'" if path.suffix else "has no ending"
+        raise OutputError(
+            f"{path} {ending}, but an animation is an HTML page. Expected a name ending in .html or .htm."
+        )
 
 
 def read_tags(path: Path) -> dict[str, str]:

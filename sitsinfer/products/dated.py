@@ -26,6 +26,13 @@ log = logging.getLogger(__name__)
 SENSORS: Mapping[str, str] = {"sentinel2": "sentinel-2", "landsat": "landsat-8"}
 """The sensor of a layer, as series know it."""
 
+_OTHER_FILES = re.compile(
+    r"\.(tiff?|vrt|img|jp2|png|jpe?g|webp|gif|pdf|nc4|cdf|h5|he5|hdf[45]?|grib2?|grb|npy|npz|parquet|"
+    r"csv|tsv|txt|(geo)?json|html?|xml|yaml|gpkg|shp|kml|xlsx|zip|tar|t?gz)",
+    re.IGNORECASE,
+)
+"""Endings by which people know files; any other is taken for a part of a folder's name, such as ``l3a_v1.0``."""
+
 _DATED_NAME = re.compile(r".+_(\d{8})_([^_]+)")
 
 
@@ -58,10 +65,10 @@ def _check_folder(out: Path) -> None:
         return
     if out.exists():
         raise OutputError(f"{out} is a file. Choose a folder for one GeoTIFF a date, or a name ending in {_endings()}.")
-    if out.suffix:
+    if _OTHER_FILES.fullmatch(out.suffix):
         raise OutputError(
-            f"{out} ends in '{out.suffix}', which names no product of several dates. Choose a folder, without an "
-            f"ending, for one GeoTIFF a date, or a name ending in {_endings()}."
+            f"{out} ends in '{out.suffix}', which names no product of several dates. Choose a folder for one "
+            f"GeoTIFF a date, or a name ending in {_endings()}."
         )
 
 

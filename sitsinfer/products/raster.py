@@ -18,6 +18,7 @@ from sitsinfer.errors import OutputError
 from sitsinfer.grid import Grid, Window
 from sitsinfer.layers import ClassInfo, Layer
 from sitsinfer.products.windows import as_rasterio
+from sitsinfer.series.tiff import least_size
 
 CLASS_TAG = "CLASS_"
 """What the band tags begin with that name a class; its code follows."""
@@ -88,12 +89,14 @@ def open_raster(path: Path, grid: Grid | None = None) -> Iterator[RasterLayer]:
 
 
 def read_tags(path: Path) -> dict[str, str]:
-    """Read the tags that a writer was given; none if there is no such file, or it is no raster."""
+    """Read the tags that a writer was given; none if there is no such file, it is no raster, or ends early."""
     try:
         with warnings.catch_warnings(action="ignore", category=NotGeoreferencedWarning), rasterio.open(path) as file:
-            return dict(file.tags())
+            tags = dict(file.tags())
     except RasterioError:
         return {}
+    is_whole = path.stat().st_size >= least_size(path)
+    return tags if is_whole else {}
 
 
 def _warp_options(file: Any, grid: Grid) -> dict[str, Any]:

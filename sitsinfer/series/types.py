@@ -173,8 +173,10 @@ class Series:
         """Narrow a series to some bands, in the order given, and to dates from ``start`` to ``end``, both included.
 
         Raises:
-            SeriesError: If an acquisition that is left lacks one of the bands, or no acquisition is left.
+            SeriesError: If an acquisition that is left lacks one of the bands, or no acquisition is left; if ``start``
+                lies after ``end``.
         """
+        check_span(start, end)
         kept = tuple(a for a in self.acquisitions if (not start or a.date >= start) and (not end or a.date <= end))
         if not kept:
             asked = f"from {start or 'the first'} to {end or 'the last'}"
@@ -211,6 +213,16 @@ class Series:
         for image in (image for acquisition in self.acquisitions for image in acquisition.images):
             yield from image.sources
             yield from (mask.source for mask in image.masks)
+
+
+def check_span(start: date | None, end: date | None) -> None:
+    """See that the first date to use does not lie after the last one.
+
+    Raises:
+        SeriesError: If it does.
+    """
+    if start is not None and end is not None and start > end:
+        raise SeriesError(f"The start, {start}, lies after the end, {end}. Swap them, or choose others.")
 
 
 def _narrow(images: Iterable[Image], bands: Sequence[str]) -> Iterator[Image]:

@@ -70,6 +70,29 @@ def test_a_sensor_without_an_image(refuse: Refuse, tmp_path: Path, sensor: str) 
     assert f"No acquisition found in {tmp_path / 'empty'}" in refuse(**{sensor: tmp_path / "empty"})
 
 
+def test_a_site_that_is_not_there(refuse: Refuse, tmp_path: Path) -> None:
+    assert "nothere does not exist" in refuse(ts=tmp_path / "nothere", hr=None, lr=None)
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        ("acquisition_date,valid,bands,mask\n", "is separated by commas, not by tabs"),
+        ("acquisition_date\tvalid\tbands\tmask\ngarbage\n", "has 1 column in line 2, and 4 in its first"),
+        ("", "is empty"),
+    ],
+)
+def test_a_damaged_index(
+    refuse: Refuse, command: Callable[..., Any], spoilt: Path, tmp_path: Path, content: str, found: str
+) -> None:
+    (spoilt / "l8" / "index.csv").write_text(content)
+    assert f"l8/index.csv {found}. Expected columns separated by tabs" in refuse(lr=spoilt / "l8")
+    for name in (("inspect", spoilt / "l8"), ("segment", "--ts", spoilt / "l8", "--out", tmp_path / "map.tif")):
+        outcome = command(*name)
+        assert outcome.code == 1
+        assert f"l8/index.csv {found}." in outcome.err[-1]
+
+
 def test_sensors_that_are_swapped(refuse: Refuse, pair: Path) -> None:
     assert "The sensors are swapped" in refuse(hr=pair / "l8", lr=pair / "s2")
 
@@ -129,7 +152,7 @@ def test_nothing_but_clouds(refuse: Refuse, spoilt: Path) -> None:
     for path in (*(spoilt / "s2_mask").iterdir(), *(spoilt / "l8_mask").iterdir()):
         with rasterio.open(path, "r+") as file:
             file.write(np.ones((1, *file.shape), np.uint8))
-    assert "Nothing was observed" in refuse(hr=spoilt / "s2", lr=spoilt / "l8")
+    assert "Nothing that goes in was observed" in refuse(hr=spoilt / "s2", lr=spoilt / "l8")
 
 
 # --- dates
@@ -162,7 +185,9 @@ def test_no_date_that_both_sensors_share(refuse: Refuse, tmp_path: Path, strateg
         ({"strategy": "NOHR", "lr": None}, "NOHR needs Landsat"),
         ({"strategy": "GAPS", "gap_size": 0}, "gap_size is 0. Choose 1 or more"),
         ({"year": 2021}, "from 2021-01-01 to 2021-12-31: the series runs from 2022-01-04 to 2022-10-31"),
-        ({"start": "2022-06-01", "end": "2022-05-01"}, "finds no acquisition from 2022-06-01 to 2022-05-01"),
+        ({"start": "2022-06-01", "end": "2022-05-01"}, "The start, 2022-06-01, lies after the end, 2022-05-01"),
+        ({"start": "2022-06-01", "end": "2022-05-01", "explain": "L3A"}, "The start, 2022-06-01, lies after the end"),
+        ({"bands": ""}, "naive predicts no band '' of these series. Choose of B01"),
         ({"strategy": "L3A", "bands": "LST"}, "predicts dates of Sentinel-2, and the bands to come out are Landsat's"),
         ({"strategy": "L3A", "algorithm": "dms", "bands": None}, "Nothing comes out: strategy L3A"),
         ({"strategy": "L3A", "hr": None, "bands": None}, "Nothing comes out: strategy L3A"),
@@ -300,6 +325,7 @@ def test_weights_that_are_not_those_of_the_card(refuse: Refuse, tiny_tamrf: Path
 
 
 def test_an_area_that_is_none(refuse: Refuse) -> None:
+    assert "A CRS of bounds is given, EPSG:4326, but no bounds" in refuse(bounds_crs="EPSG:4326")
     assert "lies outside the data" in refuse("--bounds", 0, 0, 100, 100)
     assert "enclose nothing" in refuse("--bounds", 600_100, 5_199_900, 600_000, 5_199_800)
 
@@ -307,7 +333,7 @@ def test_an_area_that_is_none(refuse: Refuse) -> None:
 # --- the outputs
 
 
-@pytest.mark.parametrize("name", ["out.tif", "out.png", "out.v2"])
+@pytest.mark.parametrize("name", ["out.tif", "out.png", "out.h5"])
 def test_an_ending_that_names_no_product(refuse: Refuse, tmp_path: Path, name: str) -> None:
     line = refuse(out=tmp_path / name)
     assert "names no product of several dates" in line
@@ -317,6 +343,10 @@ def test_an_ending_that_names_no_product(refuse: Refuse, tmp_path: Path, name: s
 @pytest.mark.parametrize("name", ["out", "out.nc", "out.zarr"])
 def test_an_output_folder_that_is_not_there(refuse: Refuse, tmp_path: Path, name: str) -> None:
     assert f"nowhere of {name} does not exist" in refuse(out=tmp_path / "nowhere" / name)
+
+
+def test_an_animation_that_is_no_page(refuse: Refuse, tmp_path: Path) -> None:
+    assert "a.tif ends in '.tif', but an animation is an HTML page" in refuse(animation=tmp_path / "a.tif")
 
 
 def test_an_animation_in_a_folder_that_is_not_there(refuse: Refuse, tmp_path: Path) -> None:
@@ -353,13 +383,29 @@ def test_files_that_another_program_made_are_kept(refuse: Refuse, tmp_path: Path
     ):
         path.write_text("precious")
         line = refuse("--metrics", **options)
-        assert f"{path.name} already exists, and sitsinfer did not make it. Set overwrite" in line
+        assert f"{path.name} already exists, and is damaged, or sitsinfer did not make it. Set overwrite" in line
         assert path.read_text() == "precious"
         path.unlink()
     (tmp_path / "cube.zarr").mkdir()
     (tmp_path / "cube.zarr" / "precious").touch()
-    assert "cube.zarr is a folder that sitsinfer did not make" in refuse("--overwrite", out=tmp_path / "cube.zarr")
+    line = refuse("--overwrite", out=tmp_path / "cube.zarr")
+    assert "cube.zarr is a folder that is damaged, or sitsinfer did not make it. Choose another" in line
     assert (tmp_path / "cube.zarr" / "precious").exists()
+
+
+@pytest.mark.parametrize("name", ["out", "cube.nc"])
+def test_an_output_that_ends_early_is_not_taken_for_finished(
+    fuse: Fuse, refuse: Refuse, tmp_path: Path, name: str
+) -> None:
+    options = {"strategy": "L3A", "bands": "B04", "out": tmp_path / name}
+    assert fuse(**options).code == 0
+    path = next(tmp_path.glob("out/*.tif"), tmp_path / name)
+    content = path.read_bytes()
+    for share in (0.01, 0.5, 0.99):
+        path.write_bytes(content[: int(share * len(content))])
+        assert f"{path.name} already exists, and is damaged, or sitsinfer did not" in refuse(**options)
+    assert fuse("--overwrite", **options).code == 0
+    assert path.read_bytes() == content
 
 
 def test_files_that_another_program_made_are_replaced_on_demand(fuse: Fuse, tmp_path: Path) -> None:

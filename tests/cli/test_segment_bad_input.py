@@ -125,7 +125,7 @@ def test_two_sensors(refuse: Callable[..., str], series: Path) -> None:
 def test_nothing_but_nodata(refuse: Callable[..., str], series: Path) -> None:
     for path in series.iterdir():
         rewrite(path, np.zeros_like)
-    assert "Nothing was observed" in refuse(ts=series)
+    assert "Nothing that goes in was observed" in refuse(ts=series)
 
 
 def test_numbers_that_are_none_are_nodata(segment: Segment, series: Path, tmp_path: Path) -> None:
@@ -152,7 +152,7 @@ def test_numbers_that_are_none_are_nodata(segment: Segment, series: Path, tmp_pa
 def test_nothing_but_numbers_that_are_none(refuse: Callable[..., str], series: Path) -> None:
     for path in series.iterdir():
         rewrite(path, lambda values: np.full(values.shape, np.nan, np.float32), nodata=None)
-    assert "Nothing was observed" in refuse(ts=series)
+    assert "Nothing that goes in was observed" in refuse(ts=series)
 
 
 def test_no_acquisition_in_the_dates_asked_for(refuse: Callable[..., str]) -> None:
@@ -298,7 +298,7 @@ def test_two_outputs_of_one_name(refuse: Callable[..., str], tmp_path: Path) -> 
 def test_a_file_that_another_program_made_is_kept(refuse: Callable[..., str], tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("precious")
     line = refuse(quicklook=tmp_path / "map.png", confidence=tmp_path / "c.tif")
-    assert f"{name} already exists, and sitsinfer did not make it. Set overwrite" in line
+    assert f"{name} already exists, and is damaged, or sitsinfer did not make it. Set overwrite" in line
     assert (tmp_path / name).read_text() == "precious"
 
 

@@ -199,3 +199,13 @@ def test_slider_keys_and_sensor_move_the_picture(action, color, colored_page, sc
     page = colored_page.read_text(encoding="utf-8")
     colored_page.write_text(page.replace("</body>", f"<script>{action}</script></body>"), encoding="utf-8")
     assert color_of(screenshot(colored_page.as_uri())) == color
+
+
+@pytest.mark.parametrize(
+    ("name", "told"), [("a.tif", "a.tif ends in '.tif', but"), ("page", "page has no ending, but")]
+)
+def test_page_is_named_as_one(name, told, tmp_path):
+    with pytest.raises(OutputError, match=rf"{told} an animation is an HTML page\. Expected a name ending in \.html"):
+        animation.check_name(tmp_path / name)
+    animation.check_name(tmp_path / "a.HTML")
+    animation.check_name(tmp_path / "a.htm")

@@ -42,15 +42,23 @@ def test_cube_is_one_output(name, sources):
     assert dated.outputs_of(Path(name), "L3A", layers_of(sources)) == (Path(name),)
 
 
-@pytest.mark.parametrize("name", ["l3a.tif", "cube.h5", "l3a.2022"])
+@pytest.mark.parametrize("name", ["l3a.tif", "L3A.TIFF", "cube.h5", "cube.nc4", "page.html", "l3a.zip"])
 def test_unknown_ending_names_what_there_is(name, sources, tmp_path):
     with pytest.raises(OutputError, match=r"names no product of several dates\. Choose a folder.* \.nc or \.zarr\.$"):
         dated.outputs_of(tmp_path / name, "L3A", layers_of(sources))
 
 
-def test_folder_may_have_a_dot_in_its_name_once_it_is_there(sources, tmp_path):
-    (tmp_path / "l3a.2022").mkdir()
-    assert len(dated.outputs_of(tmp_path / "l3a.2022", "L3A", layers_of(sources))) == 6
+@pytest.mark.parametrize("name", ["l3a_v1.0", "l3a.2022", "31TCJ.east"])
+def test_folder_may_have_a_dot_in_its_name(name, sources, tmp_path):
+    dated.write(tmp_path / name, "L3A", sources, TAGS)
+    files = dated.outputs_of(tmp_path / name, "L3A", layers_of(sources))
+    assert len(files) == 6
+    assert all(path.is_file() for path in files)
+
+
+def test_folder_that_is_there_may_be_named_like_a_file(sources, tmp_path):
+    (tmp_path / "l3a.tif").mkdir()
+    assert len(dated.outputs_of(tmp_path / "l3a.tif", "L3A", layers_of(sources))) == 6
 
 
 def test_file_is_no_folder(sources, tmp_path):

@@ -96,8 +96,11 @@ def test_tags_come_back_as_they_were_given(class_source, tmp_path):
 
 def test_files_that_are_no_rasters_have_no_tags(class_source, tmp_path):
     write_cog(class_source(37, 61), tmp_path / "map.tif", {"FINGERPRINT": "abc"})
-    (tmp_path / "cut.tif").write_bytes((tmp_path / "map.tif").read_bytes()[:9])
+    content = (tmp_path / "map.tif").read_bytes()
+    (tmp_path / "cut.tif").write_bytes(content[:9])
+    (tmp_path / "half.tif").write_bytes(content[: len(content) // 2])
+    (tmp_path / "last.tif").write_bytes(content[:-50])
     (tmp_path / "text.tif").write_text("not a raster")
     (tmp_path / "folder.tif").mkdir()
-    for name in ("cut", "text", "folder", "missing"):
+    for name in ("cut", "half", "last", "text", "folder", "missing"):
         assert read_tags(tmp_path / f"{name}.tif") == {}, name

@@ -36,6 +36,11 @@ def test_dates_outside_the_series(series_folder: Folder) -> None:
         open_series(series_folder()).select(start=date(2023, 1, 1))
 
 
+def test_a_start_after_the_end(series_folder: Folder) -> None:
+    with pytest.raises(SeriesError, match=r"^The start, 2022-07-01, lies after the end, 2022-06-01\. Swap them"):
+        open_series(series_folder()).select(start=date(2022, 7, 1), end=date(2022, 6, 1))
+
+
 def test_a_band_missing_from_some_acquisitions(series_folder: Folder) -> None:
     folder = series_folder(DATES[1:])
     for day in (date(2022, 1, 8), date(2022, 2, 1)):
