@@ -37,6 +37,7 @@ TITLES: Mapping[str, str] = {"sentinel2": "Sentinel-2", "landsat": "Landsat"}
 
 _TAG = re.compile(r'<meta name="sitsinfer:([^"]+)" content="([^"]*)">')
 _HEAD_BYTES = 2**16
+_TAIL_BYTES = 2**4
 
 
 def write_animation(
@@ -82,11 +83,15 @@ def check_name(path: Path) -> None:
 
 
 def read_tags(path: Path) -> dict[str, str]:
-    """Read the tags of a page that :func:`write_animation` wrote; none if there is no such file, or it is another."""
+    """Read the tags of a page that :func:`write_animation` wrote; none if it is missing, another, or ends early."""
     try:
         with path.open("rb") as file:
             head = file.read(_HEAD_BYTES).decode("utf-8", errors="replace")
+            file.seek(max(0, path.stat().st_size - _TAIL_BYTES))
+            is_whole = file.read().rstrip().endswith(b"</html>")
     except OSError:
+        return {}
+    if not is_whole:
         return {}
     return {html.unescape(key): html.unescape(value) for key, value in _TAG.findall(head)}
 

@@ -157,6 +157,7 @@ def test_nothing_but_numbers_that_are_none(refuse: Callable[..., str], series: P
 
 def test_no_acquisition_in_the_dates_asked_for(refuse: Callable[..., str]) -> None:
     assert "No acquisition from 2023-01-01" in refuse(start="2023-01-01")
+    assert "The start, 2022-07-01, lies after the end, 2022-06-01" in refuse(start="2022-07-01", end="2022-06-01")
 
 
 # --- the area
@@ -173,6 +174,10 @@ def test_no_acquisition_in_the_dates_asked_for(refuse: Callable[..., str]) -> No
 )
 def test_an_area_that_is_none(refuse: Callable[..., str], bounds: tuple[Any, ...], told: str) -> None:
     assert told in refuse("--bounds", *bounds)
+
+
+def test_a_crs_of_no_bounds(refuse: Callable[..., str]) -> None:
+    assert "A CRS of bounds is given, EPSG:4326, but no bounds" in refuse(bounds_crs="EPSG:4326")
 
 
 def test_an_area_in_a_crs_that_is_none(refuse: Callable[..., str]) -> None:

@@ -119,6 +119,15 @@ def test_other_files_have_no_tags(tmp_path):
         assert read_tags(tmp_path / name) == {}, name
 
 
+def test_a_page_that_ends_early_has_no_tags(published, tmp_path):
+    page = tmp_path / "a.html"
+    write_animation(page, published(landsat=("LST",)), "L3A", TAGS)
+    content = page.read_bytes()
+    for length in (0, 5, len(content) // 2, len(content) - 9):
+        page.write_bytes(content[:length])
+        assert read_tags(page) == {}, length
+
+
 def test_layer_without_a_value_is_drawn_empty(dated_source, tmp_path):
     source = dated_source()
     source.values[:] = -10000
