@@ -34,6 +34,7 @@ def fuse(
     reference_date: datetime.date | None = None,
     residual_compensation: bool = False,
     metrics: bool = False,
+    metrics_margin: int | None = None,
     animation: str | Path | None = None,
     subtile: int | None = None,
     margin: int | None = None,
@@ -62,6 +63,8 @@ def fuse(
             January 1st.
         residual_compensation: Whether Landsat predictions of observed days are to agree with these at 30 m.
         metrics: Whether to compare with the observations, as a ``.metrics.csv`` beside the STAC item.
+        metrics_margin: Fine pixels along the border that are not compared; ``None``: 30, or a quarter of the shorter
+            side where that is less.
         animation: A page to write with a slider over the dates.
         subtile: Fine pixels along the side of what is computed at once.
         margin: Fine pixels of context around each sub-tile, as published; ``None``: all that is seen.
@@ -103,7 +106,8 @@ def fuse(
     for series in series_of(pair).values():
         tell_series(series)
     tell_doubts([*pair.notes, *unknown_days(method, task.slices)], strict)
-    return FusionRun(task, absolute(out), strategy, options or Options()).go(metrics, absolute(animation))
+    run = FusionRun(task, absolute(out), strategy, options or Options())
+    return run.go(metrics, absolute(animation), metrics_margin)
 
 
 def explain_fusion(

@@ -1,5 +1,6 @@
 """A fusion as a run: what it makes, what it checks before, and what it tells of the outputs."""
 
+import csv
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,9 +10,10 @@ from typing import Any
 from sitsinfer import engine
 from sitsinfer.api.checks import check_names
 from sitsinfer.engine import Options, Summary
-from sitsinfer.errors import OutputError, SeriesError
+from sitsinfer.errors import MetricError, OutputError, SeriesError
 from sitsinfer.fusion.strategies import SENSORS as CALLED
 from sitsinfer.metrics.fusion import Comparison, DateScores, compare, to_csv
+from sitsinfer.metrics.fusion.compare import border, margin_of
 from sitsinfer.metrics.fusion.pixels import LayerPixels, ViewPixels
 from sitsinfer.products import animation as pages
 from sitsinfer.products import dated
@@ -36,10 +38,12 @@ class Fusion:
         summary: Of the run.
         scores: Of each date that was compared with its observation; none where that was not asked for, or is there
             already.
+        table: Where the scores of all dates lie, written now or before; ``None`` where they were not asked for.
     """
 
     summary: Summary
     scores: tuple[DateScores, ...] = ()
+    table: Path | None = None
 
 
 def series_of(pair: Pair) -> dict[str, Series]:
@@ -79,9 +83,15 @@ class FusionRun:
         """Where scores go."""
         return self.item.with_suffix(".metrics.csv")
 
-    def go(self, metrics: bool, animation: Path | None) -> Fusion:
-        """Make what is missing."""
-        self._check(metrics, animation)
+    def go(self, metrics: bool, animation: Path | None, metrics_margin: int | None = None) -> Fusion:
+        """Make what is missing.
+
+        Args:
+            metrics: Whether to compare with the observations.
+            animation: A page to write, if any.
+            metrics_margin: Fine pixels along the border that are not compared; ``None``: as published.
+        """
+        self._check(metrics, animation, metrics_margin)
         is_drawn = animation is None or self._is_drawn(animation)
         outputs = engine.Outputs(self.out, self.files, self._publish, dated.read_tags)
         summary = engine.run(self.task, outputs, self.options)
@@ -90,24 +100,29 @@ class FusionRun:
         if animation is not None and not (summary.unchanged and is_drawn):
             title = f"{self.strategy} by {self.task.algorithm.name}"
             pages.write_animation(animation, dated.read_back(self.files), title, dated.read_tags(self.files[0]))
-        scores = (
-            tuple(compare(self._comparisons())) if metrics and not (summary.unchanged and self._is_scored()) else ()
-        )
-        if scores:
-            with whole_file(self.table) as draft:
-                draft.write_text(to_csv(scores), encoding="utf-8")
-        return Fusion(summary, scores)
+        if not metrics:
+            return Fusion(summary)
+        if self._is_scored(metrics_margin):
+            return Fusion(summary, table=self.table)
+        scores = tuple(compare(self._comparisons(), metrics_margin))
+        with whole_file(self.table) as draft:
+            draft.write_text(to_csv(scores), encoding="utf-8")
+        return Fusion(summary, scores, self.table)
 
-    def _check(self, metrics: bool, animation: Path | None) -> None:
+    def _check(self, metrics: bool, animation: Path | None, metrics_margin: int | None) -> None:
         """See that something comes out, and that nothing is in its way.
 
         Raises:
             SeriesError: If nothing comes out, or nothing that it could be compared with.
+            MetricError: If nothing is left to compare, or nothing is compared and yet a margin is given.
             OutputError: If something is in the way.
         """
         self._check_targets()
         if metrics:
             self._check_observed()
+            border(metrics_margin, self.task.grid.shape.yx)
+        elif metrics_margin is not None:
+            raise MetricError(f"A margin of {metrics_margin} pixels is for metrics. Set metrics, or leave it out.")
         extra = [*([self.table] if metrics else []), *([animation] if animation else [])]
         series = series_of(self.task.pair).values()
         check_names([*self.files, self.item, *extra], *series)
@@ -153,6 +168,8 @@ class FusionRun:
             )
 
     def _publish(self, store: Store, tags: Mapping[str, str], summary: Summary) -> None:
+        if _is_table(self.table):  # of what is replaced now
+            self.table.unlink()
         sources = [store.source(layer.name) for layer in store.layers]
         dated.write(self.out, self.strategy, sources, {**tags, "ALGORITHM": self.task.algorithm.name})
         self._describe(summary)
@@ -189,11 +206,18 @@ class FusionRun:
         fingerprint = engine.fingerprint_of(self.task)
         return not self.options.overwrite and engine.outdated(animation, fingerprint, pages.read_tags) == set()
 
-    def _is_scored(self) -> bool:
-        """Whether scores of just these outputs are there: written after them."""
-        if not self.table.exists():
+    def _is_scored(self, margin: int | None) -> bool:
+        """Whether scores of just these outputs are there, which go when the outputs do, without so much of the border.
+
+        The margin of the first image tells: all are of one size.
+        """
+        if not _is_table(self.table):
             return False
-        return self.table.stat().st_mtime_ns >= max(file.stat().st_mtime_ns for file in self.files)
+        with self.table.open(encoding="utf-8", newline="") as file:
+            row = next(csv.DictReader(file), {})
+        for comparison in self._comparisons():
+            return row.get("margin") == str(margin_of(comparison, margin))
+        return False
 
     def _comparisons(self) -> Iterator[Comparison]:
         """Published dates beside their observations, where there are any, each open as long as it is looked at."""
@@ -233,5 +257,7 @@ class FusionRun:
 
 def _is_table(path: Path) -> bool:
     """Whether a file is a table of scores that a run wrote."""
+    if not path.is_file():
+        return False
     with path.open(encoding="utf-8", errors="replace") as file:
         return file.readline().startswith("name,sensor,date,")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
@@ -76,7 +77,21 @@ def fusion(
     bands: Annotated[
         str | None, typer.Option(help="Bands to compare, such as B02,LST. [default: all in both]", metavar="BANDS")
     ] = None,
-    margin: Annotated[int, typer.Option(help="Pixels of the prediction along its border to leave out.", min=0)] = 0,
+    truth: Annotated[
+        bool,
+        typer.Option(
+            "--truth",
+            help="The reference is true at 10 m, as of 'simulate --truth': compare the prediction as it is, unblurred.",
+        ),
+    ] = False,
+    margin: Annotated[
+        int | None,
+        typer.Option(
+            help="Pixels along the border that are not compared. [default: 30, or a quarter of the shorter side where "
+            "that is less]",
+            min=0,
+        ),
+    ] = None,
     csv: Annotated[
         Path | None, typer.Option("--csv", help="Write the scores of each date to this file.", show_default=False)
     ] = None,
@@ -85,25 +100,30 @@ def fusion(
     """Score predicted dates: RMSE, normalised RMSE, spectral angle and frequency restoration of each band.
 
     Images are matched by date and bands by name; clear pixels count. A reference of 30 m is compared with the
-    prediction as Landsat would have seen it, one of Sentinel-2 with bands blurred to the 20 m that it has. One on other
-    pixels is resampled.
+    prediction as Landsat would have seen it, one of Sentinel-2 with bands blurred to the 20 m that it has, and one that
+    is --truth with the prediction as it is. One on other pixels is resampled.
     """
+    from rasterio.errors import NotGeoreferencedWarning
+
     from sitsinfer.errors import OutputError
     from sitsinfer.metrics.fusion import compare, to_csv, to_table
     from sitsinfer.metrics.fusion.matching import match
     from sitsinfer.products.whole import whole_file
 
+    if csv is not None and csv.is_dir():
+        raise OutputError(f"{csv} is a folder. Choose a file for the scores.")
     if csv is not None and csv.exists() and not overwrite:
         raise OutputError(f"{csv} already exists. Set overwrite to replace it.")
     wanted = None if bands is None else [band.strip() for band in bands.split(",")]
-    matched = match(prediction, reference, None if sensor is None else sensor.value, wanted)
+    with warnings.catch_warnings(action="ignore", category=NotGeoreferencedWarning):  # match says it in one line
+        matched = match(prediction, reference, None if sensor is None else sensor.value, wanted)
     for note in matched.notes:
         typer.echo(note, err=True)
-    scores = list(compare(matched.comparisons(), margin))
+    table = to_csv(list(compare(matched.comparisons(), margin, truth=truth)))
     if csv is not None:
         with whole_file(csv) as draft:
-            draft.write_text(to_csv(scores), encoding="utf-8")
-    typer.echo(to_table(scores))
+            draft.write_text(table, encoding="utf-8")
+    typer.echo(to_table(table))
 
 
 def _compare(predicted: RasterLayer, truth: RasterLayer, ignore: tuple[int, ...]) -> SegmentationScores:

@@ -83,7 +83,7 @@ def fuse(
             "--reference-date",
             parser=opt.date,
             metavar="DATE",
-            help="Where years begin, each of which is predicted from itself. [default: January 1st]",
+            help="Where years begin, each of which is predicted from itself. [default: the model's, or January 1st]",
         ),
     ] = None,
     dates: Annotated[
@@ -108,6 +108,14 @@ def fuse(
     metrics: Annotated[
         bool, typer.Option("--metrics", help="Compare with the observations: a table, and a .metrics.csv.")
     ] = False,
+    metrics_margin: Annotated[
+        int | None,
+        typer.Option(
+            help="Pixels along the border that are not compared. [default: 30, or a quarter of the shorter side where "
+            "that is less]",
+            min=0,
+        ),
+    ] = None,
     animation: Annotated[Path | None, typer.Option(help="A page to write with a slider over the dates.")] = None,
     subtile: Annotated[
         int | None,
@@ -192,6 +200,7 @@ def fuse(
             sensor=None if sensor is None else sensor.value,
             residual_compensation=residual_compensation,
             metrics=metrics,
+            metrics_margin=metrics_margin,
             animation=animation,
             subtile=subtile,
             margin=margin,
@@ -211,7 +220,7 @@ def fuse(
     if quiet:
         return
     typer.echo(f"{out} is up to date." if done.summary.unchanged else f"Wrote {out}.")
-    if done.scores:
+    if done.table is not None:
         from sitsinfer.metrics.fusion import to_table
 
-        typer.echo(to_table(done.scores))
+        typer.echo(to_table(done.table.read_text(encoding="utf-8")))

@@ -1,6 +1,7 @@
 """Single bands that lack values where others of the same sensor and date have them."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -34,9 +35,14 @@ def hide(pair: Path, layer: str, band: str) -> None:
 
 
 def fuse(pair: Path, out: Path, algorithm: str, bands: tuple[str, ...], metrics: bool = False) -> api.Fusion:
-    return sitsinfer.fuse(
-        None, out, hr=pair / "s2", lr=pair / "l8", algorithm=algorithm, strategy="ALL", bands=bands, metrics=metrics
-    )
+    given: dict[str, Any] = {
+        "hr": pair / "s2",
+        "lr": pair / "l8",
+        "algorithm": algorithm,
+        "strategy": "ALL",
+        "bands": bands,
+    }
+    return sitsinfer.fuse(None, out, **given, metrics=metrics, metrics_margin=0 if metrics else None)
 
 
 def read(out: Path, layer: str) -> NDArray[np.int16]:

@@ -5,10 +5,13 @@ import numpy as np
 import pytest
 import rasterio
 from affine import Affine
+from rasterio.errors import NotGeoreferencedWarning
 from typer.testing import CliRunner
 
 from sitsinfer.cli.evaluate import app
 from sitsinfer.errors import MetricError, OutputError
+from sitsinfer.simulate import Scene, landsat, write_scene
+from sitsinfer.simulate.sensor import SENTINEL2
 from tests.metrics.fusion.files import FEBRUARY, JANUARY, LR, MARCH, write_fused, write_series
 
 NAMES = {0: "Water", 1: "Winter wheat", 4: "Maize"}
@@ -130,12 +133,50 @@ def test_fusion_writes_scores_of_each_date(dates, tmp_path):
     assert "rmse_B04" not in row
     with pytest.raises(OutputError, match="scores.csv already exists. Set overwrite to replace it"):
         fusion(*dates, "--csv", str(table))
+    assert row["margin"] == "6"
     fusion(*dates, "--csv", str(table), "--overwrite")
     assert "rmse_B04" in table.read_text()
 
 
+@pytest.mark.parametrize("words", [[], ["--overwrite"]])
+def test_fusion_writes_no_scores_in_place_of_a_folder(dates, tmp_path, words):
+    with pytest.raises(OutputError, match=r"^\S*fused is a folder\. Choose a file for the scores\.$"):
+        fusion(*dates, "--csv", str(tmp_path / "fused"), *words)
+
+
+def test_fusion_compares_with_truth_as_it_is(tmp_path):
+    write_scene(tmp_path / "scene", Scene(height=72, width=81, dates=1, seed=4), truth_dates=[JANUARY, FEBRUARY])
+    for sensor, bands in (("sentinel2", SENTINEL2.bands), ("landsat", landsat.BANDS)):
+        truth = str(tmp_path / "scene" / "truth" / sensor)
+        lines = fusion(truth, truth, "--truth").stdout.splitlines()
+        assert "2 dates" in lines[0]
+        assert [line.split()[:2] for line in lines[2:]] == [[band, "0.00" + "00" * (band != "LST")] for band in bands]
+    truth = str(tmp_path / "scene" / "truth" / "sentinel2")
+    blurred = {line.split()[0]: float(line.split()[1]) for line in fusion(truth, truth).stdout.splitlines()[2:]}
+    assert blurred["B08"] == 0
+    assert blurred["B8A"] > 0.005, "seen at 20 m, as an observation is"
+
+
+def test_fusion_with_truth_of_30_m_is_an_error(dates):
+    with pytest.raises(MetricError, match="lies on pixels of 30, and is no truth on pixels of 10"):
+        fusion(*dates, "--truth")
+
+
+def test_fusion_of_what_has_no_place_is_one_line(dates, tmp_path, command):
+    picture = tmp_path / "picture.tif"
+    with pytest.warns(NotGeoreferencedWarning), rasterio.open(
+        picture, "w", driver="GTiff", height=3, width=4, count=1, dtype="uint8"
+    ) as file:  # fmt: skip
+        file.write(np.zeros((1, 3, 4), np.uint8))
+    (line,) = command("evaluate", "fusion", picture, dates[1]).err
+    assert line.startswith(f"Error: {picture} has no CRS.")
+
+
 def test_fusion_leaves_out_a_margin(dates):
     fusion(*dates, "--margin", "9")
+    by_default, quarter, whole = (fusion(*dates, *words).stdout for words in ([], ["--margin", "6"], ["--margin", "0"]))
+    assert by_default == quarter
+    assert whole == quarter, "each pixel is as wrong as the next"
     with pytest.raises(MetricError, match="A margin of 12 pixels leaves nothing of 24 x 30"):
         fusion(*dates, "--margin", "12")
 

@@ -26,6 +26,9 @@ from sitsinfer.series.pair import THERMAL
 PATCH = 990
 """Fine pixels along the side of a patch, at most: of one spectrum, and of what is read at a time."""
 
+MARGIN = 30
+"""Fine pixels along the border of an image that do not count unless asked for, as published."""
+
 _SNUG = 0.05  # fine pixels that edges may lie apart
 
 
@@ -70,31 +73,73 @@ class Comparison:
         return shared
 
 
-def compare(comparisons: Iterable[Comparison], margin: int = 0, patch: int = PATCH) -> Iterator[DateScores]:
+def compare(
+    comparisons: Iterable[Comparison], margin: int | None = None, patch: int = PATCH, *, truth: bool = False
+) -> Iterator[DateScores]:
     """Score predicted dates, one after the other.
 
     Args:
         comparisons: What to compare.
-        margin: Fine pixels along the border of an image that do not count.
+        margin: Fine pixels along the border of what is compared that do not count; ``None``: ``MARGIN``, or a quarter
+            of the shorter side where that is less.
         patch: Fine pixels along the side of a patch at most, of which frequency restoration is a mean; no other score
             depends on it.
+        truth: Whether the other side is true on fine pixels, so that predictions are compared with it as they are;
+            otherwise as their sensor would have seen them.
 
     Yields:
         Scores of each.
 
     Raises:
-        MetricError: If the two sides share no band or no pixel, or lie on pixels that do not fit each other.
+        MetricError: If the two sides share no band or no pixel, lie on pixels that do not fit each other, or the margin
+            leaves nothing.
         ReadError: If a file cannot be read.
     """
     for comparison in comparisons:
-        pair = _Pair.of(comparison)
+        pair = _Pair.of(comparison, truth)
+        taken = pair.border(margin)
         sums = Sums.none(len(pair.bands))
-        for cell in _cells(pair.inner(margin), patch // pair.ratio):
+        for cell in _cells(pair.area.expand(-taken), patch // pair.ratio):
             sums += pair.sums(cell)
         context = None
         if comparison.date is not None and comparison.inputs:
             context = Context.of(comparison.date, comparison.sensor, comparison.inputs)
-        yield DateScores(comparison.name, comparison.sensor, comparison.date, pair.bands, sums, context)
+        yield DateScores(
+            comparison.name, comparison.sensor, comparison.date, pair.bands, sums, taken * pair.ratio, context
+        )
+
+
+def margin_of(comparison: Comparison, margin: int | None = None) -> int:
+    """Fine pixels along the border that :func:`compare` would leave out.
+
+    Raises:
+        MetricError: If nothing would be left, or the two sides do not fit each other.
+    """
+    pair = _Pair.of(comparison)
+    return pair.border(margin) * pair.ratio
+
+
+def border(margin: int | None, shape: tuple[int, int], ratio: int = 1) -> int:
+    """How many pixels along the border of an image a margin takes.
+
+    Args:
+        margin: Fine pixels; ``None``: ``MARGIN``, or a quarter of the shorter side where that is less, in whole pixels
+            of Landsat for both sensors.
+        shape: Of the image.
+        ratio: Fine pixels along the side of one of its pixels, which count whole or not at all.
+
+    Raises:
+        MetricError: If nothing is left.
+    """
+    if margin is None:
+        margin = min(MARGIN, min(shape) * ratio // (4 * RATIO) * RATIO)
+    taken, most = -(-margin // ratio), (min(shape) - 1) // 2
+    if taken > most:
+        raise MetricError(
+            f"A margin of {margin} pixels leaves nothing of {shape[0] * ratio} x {shape[1] * ratio}. "
+            f"Choose {most * ratio} or less."
+        )
+    return taken
 
 
 @dataclass(frozen=True)
@@ -118,7 +163,7 @@ class _Pair:
     psf: Psf | None
 
     @classmethod
-    def of(cls, comparison: Comparison) -> Self:
+    def of(cls, comparison: Comparison, truth: bool = False) -> Self:
         prediction, observation = comparison.prediction, comparison.observation
         fine, other = prediction.grid, observation.grid
         placed = placement(fine, other)
@@ -128,7 +173,12 @@ class _Pair:
                 f"{other.affine.a:g} in {other.crs}. Expected the same pixels, or whole blocks of {RATIO} x {RATIO}."
             )
         ratio, corner = placed
-        sees = comparison.sensor is not None and not (comparison.sensor == "lr" and ratio == 1)
+        if truth and ratio > 1:
+            raise MetricError(
+                f"The reference of {comparison.name} lies on pixels of {other.affine.a:g}, and is no truth on pixels "
+                f"of {fine.affine.a:g}. Leave out truth, and compare with it as an observation."
+            )
+        sees = not truth and comparison.sensor is not None and not (comparison.sensor == "lr" and ratio == 1)
         psf = Psf.of(str(comparison.sensor), comparison.bands, abs(float(fine.affine.a))) if sees else None
         pair = cls(comparison.bands, prediction, observation, ratio, corner, psf)
         if pair.area.is_empty:
@@ -143,21 +193,9 @@ class _Pair:
         bottom, right = (height - row) // self.ratio, (width - col) // self.ratio
         return Window(top, left, bottom - top, right - left).intersection(whole(self.observation.grid))
 
-    def inner(self, margin: int) -> Window:
-        """The area without so many fine pixels along its border, rounded up to pixels of the observation.
-
-        Raises:
-            MetricError: If nothing is left.
-        """
-        area, border = self.area, -(-margin // self.ratio)
-        inner = area.expand(-border)
-        if inner.is_empty:
-            height, width = (n * self.ratio for n in area.shape)
-            raise MetricError(
-                f"A margin of {margin} pixels leaves nothing of {height} x {width}. "
-                f"Choose one below {min(height, width) // 2}."
-            )
-        return inner
+    def border(self, margin: int | None) -> int:
+        """Pixels of the observation along the border of the area that a margin takes; see :func:`border`."""
+        return border(margin, self.area.shape, self.ratio)
 
     def sums(self, cell: Window) -> Sums:
         """Compare a patch, of so many pixels of the observation."""

@@ -1,10 +1,10 @@
-"""Scores of predicted dates as a CSV file and as a table to read."""
+"""Scores of predicted dates as CSV, and what they are on average as a table to read."""
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,13 +19,16 @@ _PER_BAND: dict[str, Callable[[DateScores], NDArray[np.float64]]] = {
     "frr": lambda scores: scores.frr,
 }
 
+_KINDS = {"": "", "True": "clear", "False": "masked"}
+"""What tables call dates, by whether they went in."""
+
 
 def to_csv(scores: Sequence[DateScores]) -> str:
     """All scores, one row a sensor and date.
 
-    ``clear_doy`` says whether the date itself went in; distances are days and densities as of
-    :class:`~sitsinfer.metrics.fusion.Context`. A cell is empty where a sensor lacks the band or nothing is known, and
-    ``nan`` where no pixel was clear.
+    ``margin`` is in fine pixels. ``clear_doy`` says whether the date itself went in; distances are days and densities
+    as of :class:`~sitsinfer.metrics.fusion.scores.Context`. A cell is empty where a sensor lacks the band or nothing is
+    known, and ``nan`` where no pixel was clear.
     """
     bands = list(dict.fromkeys(band for row in scores for band in row.bands))
     rows = [_row(row) for row in scores]
@@ -39,12 +42,12 @@ def to_csv(scores: Sequence[DateScores]) -> str:
 
 def _row_start() -> tuple[str, ...]:
     context = ("closest_doy", "closest_joint_doy", "local_density", "local_joint_density")
-    return ("name", "sensor", "date", "doy", "clear_doy", "clear_pixel_rate", *context, "sam")
+    return ("name", "sensor", "date", "doy", "margin", "clear_doy", "clear_pixel_rate", *context, "sam")
 
 
 def _row(scores: DateScores) -> dict[str, object]:
     """Cells by column."""
-    row: dict[str, object] = {"name": scores.name, "sensor": scores.sensor or ""}
+    row: dict[str, object] = {"name": scores.name, "sensor": scores.sensor or "", "margin": scores.margin}
     if scores.date is not None:
         row |= {"date": f"{scores.date}", "doy": scores.date.timetuple().tm_yday}
     if (context := scores.context) is not None:
@@ -86,28 +89,33 @@ class Means:
     frr: NDArray[np.float64]
 
 
-def summarise(scores: Iterable[DateScores]) -> list[Means]:
-    """Means over dates, for each sensor, and for masked and clear dates apart."""
-    groups: dict[tuple[str | None, str, tuple[str, ...]], list[DateScores]] = {}
-    for row in scores:
-        groups.setdefault((row.sensor, _kind(row), row.bands), []).append(row)
-    ordered = sorted(groups.items(), key=lambda group: (group[0][0] or "", group[0][1] != "masked"))
+def summarise(table: str) -> list[Means]:
+    """Means over dates, for each sensor, and for masked and clear dates apart.
+
+    Args:
+        table: What :func:`to_csv` gave.
+    """
+    groups: dict[tuple[str, str, tuple[str, ...]], list[dict[str, str]]] = {}
+    for row in csv.DictReader(io.StringIO(table)):
+        bands = tuple(name.removeprefix("rmse_") for name, cell in row.items() if name.startswith("rmse_") and cell)
+        groups.setdefault((row["sensor"], _KINDS[row["clear_doy"]], bands), []).append(row)
+    ordered = sorted(groups.items(), key=lambda group: (group[0][0], group[0][1] != "masked"))
     return [
         Means(
-            sensor,
+            sensor or None,
             kind,
             len(rows),
             bands,
-            float(_mean([np.array(row.sam) for row in rows])),
-            *(_mean([values(row) for row in rows]) for values in _PER_BAND.values()),
+            float(_mean(rows, ["sam"])[0]),
+            *(_mean(rows, [f"{score}_{band}" for band in bands]) for score in _PER_BAND),
         )
         for (sensor, kind, bands), rows in ordered
     ]
 
 
-def to_table(scores: Iterable[DateScores]) -> str:
-    """Means over dates, a block for each sensor and for masked and clear dates."""
-    return "\n\n".join(_block(means) for means in summarise(scores))
+def to_table(table: str) -> str:
+    """Means over dates, a block for each sensor and for masked and clear dates; argument as of :func:`summarise`."""
+    return "\n\n".join(_block(means) for means in summarise(table))
 
 
 def _block(means: Means) -> str:
@@ -122,15 +130,9 @@ def _block(means: Means) -> str:
     return "\n".join(lines)
 
 
-def _kind(scores: DateScores) -> str:
-    if scores.context is None:
-        return ""
-    return "clear" if scores.context.clear else "masked"
-
-
-def _mean(rows: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
-    """The mean along the first axis of what is not NaN."""
-    values = np.stack(rows)
+def _mean(rows: Sequence[Mapping[str, str]], columns: Sequence[str]) -> NDArray[np.float64]:
+    """The mean of each column, of what is not NaN."""
+    values = np.array([[float(row[column]) for column in columns] for row in rows])
     defined = ~np.isnan(values)
     with np.errstate(invalid="ignore"):
         return np.asarray(np.where(defined, values, 0).sum(axis=0) / defined.sum(axis=0))

@@ -104,6 +104,7 @@ class DateScores:
         date: The day, if it is known.
         bands: What was compared, (C,).
         sums: What the scores are drawn from.
+        margin: Fine pixels along the border that were left out.
         context: How far the date lies from those that went in, if these are known.
     """
 
@@ -112,6 +113,7 @@ class DateScores:
     date: datetime.date | None
     bands: tuple[str, ...]
     sums: Sums
+    margin: int = 0
     context: Context | None = None
 
     @property

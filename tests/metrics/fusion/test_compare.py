@@ -9,7 +9,7 @@ from odc.geo.geobox import GeoBox
 from sitsinfer.errors import MetricError
 from sitsinfer.fusion.psf import Psf
 from sitsinfer.grid import Window
-from sitsinfer.metrics.fusion.compare import Comparison, compare, placement
+from sitsinfer.metrics.fusion.compare import Comparison, compare, margin_of, placement
 from tests.metrics.fusion.arrays import ArrayPixels
 
 HR, LR = ("B04", "B08", "B11"), ("B04", "B05", "LST")
@@ -31,9 +31,9 @@ def noise(seed, bands, shape):
     return np.random.default_rng(seed).uniform(0.05, 0.6, (len(bands), *shape)).astype(np.float32)
 
 
-def score(prediction, observation, sensor=None, margin=0, patch=990, **options):
+def score(prediction, observation, sensor=None, margin=0, patch=990, truth=False, **options):
     comparison = Comparison("image", sensor, None, prediction, observation, **options)
-    (scores,) = compare([comparison], margin, patch)
+    (scores,) = compare([comparison], margin, patch, truth=truth)
     return scores
 
 
@@ -78,6 +78,19 @@ def test_bands_of_20_m_are_blurred_before_they_are_compared(sentinel):
         valid = observed.clear & np.isfinite(seen[band])
         expected = np.sqrt(np.mean((seen[band] - observed.values[band])[valid].astype(float) ** 2))
         assert scores.rmse[band] == pytest.approx(expected)
+
+
+def test_truth_agrees_with_itself(sentinel):
+    _, image = sentinel
+    assert score(image, image, "hr").rmse[2] > 0.05, "the band of 20 m is blurred"
+    scores = score(image, image, "hr", truth=True)
+    assert scores.rmse.tolist() == [0, 0, 0]
+    assert scores.sensor == "hr"
+
+
+def test_what_lies_on_coarse_pixels_is_no_truth(landsat):
+    with pytest.raises(MetricError, match="lies on pixels of 30, and is no truth on pixels of 10. Leave out truth"):
+        score(*landsat, "lr", truth=True)
 
 
 def test_angles_of_sentinel_2_are_those_to_a_blurred_observation(sentinel):
@@ -168,14 +181,36 @@ def test_a_margin_is_left_out():
     image = pixels(observed, ("x",))
     assert score(pixels(predicted, ("x",)), image, margin=3).rmse == 2
     assert score(pixels(predicted, ("x",)), image, margin=2).rmse < 2
-    with pytest.raises(MetricError, match="A margin of 5 pixels leaves nothing of 9 x 12. Choose one below 4"):
+    with pytest.raises(MetricError, match="A margin of 5 pixels leaves nothing of 9 x 12. Choose 4 or less"):
         score(pixels(predicted, ("x",)), image, margin=5)
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [((400, 300), 30), ((120, 300), 30), ((119, 300), 27), ((300, 57), 12), ((12, 300), 3), ((11, 9), 0)],
+)
+def test_as_published_the_border_does_not_count_as_far_as_it_leaves_something(shape, expected):
+    image = pixels(np.zeros((1, *shape)), ("x",))
+    scores = score(image, image, margin=None)
+    assert scores.margin == expected
+    assert scores.sums.pixels == (shape[0] - 2 * expected) * (shape[1] - 2 * expected)
+    assert margin_of(Comparison("image", None, None, image, image)) == expected
+
+
+def test_as_published_the_border_is_as_wide_for_landsat():
+    fine, coarse = np.zeros((1, 300, 57)), np.zeros((1, 100, 19))
+    scores = score(pixels(fine, ("B04",)), pixels(coarse, ("B04",), pixel=30), "lr", margin=None)
+    assert scores.margin == 12
+    assert scores.sums.pixels == 92 * 11
 
 
 def test_a_margin_is_made_whole_coarse_pixels(landsat):
     four, six, seven = (score(*landsat, "lr", margin) for margin in (4, 6, 7))
     assert_equal_but_frr(four, six)
     assert seven.sums.pixels < six.sums.pixels
+    assert (six.margin, seven.margin) == (6, 9)
+    with pytest.raises(MetricError, match="A margin of 22 pixels leaves nothing of 57 x 48. Choose 21 or less"):
+        score(*landsat, "lr", 22)
 
 
 def test_a_cloudy_date_has_no_scores(landsat):

@@ -33,7 +33,7 @@ def fused(tmp_path):
 
 def scores_of(*arguments, **options):
     matched = match(*arguments, **options)
-    return list(compare(matched.comparisons())), matched
+    return list(compare(matched.comparisons(), margin=0)), matched
 
 
 def test_dates_of_a_folder_are_compared_with_those_of_a_series(fused, tmp_path):

@@ -14,7 +14,7 @@ def scores(sensor, day, bands, rmse, closest=0, joint=0, angle=0.5):
     pixels = np.full(len(bands), 4)
     squared = np.array(rmse, float) ** 2 * pixels
     sums = Sums(squared, np.full(len(bands), 16.0), pixels, angle * 4, 4, -3.0 * pixels, pixels, 4, 10)
-    return DateScores(f"{sensor} {day}", sensor, day, bands, sums, Context(closest, joint))
+    return DateScores(f"{sensor} {day}", sensor, day, bands, sums, 30, Context(closest, joint))
 
 
 @pytest.fixture
@@ -43,6 +43,7 @@ def test_csv_has_a_row_a_date_and_sensor(rows):
     assert float(first["rmse_B11"]) == pytest.approx(0.02)
     assert float(first["nrmse_B02"]) == pytest.approx(0.005)
     assert (first["frr_B02"], first["sam"], first["clear_pixel_rate"]) == ("-3", "0.5", "0.4")
+    assert {row["margin"] for row in table} == {"30"}
     assert (first["clear_doy"], first["closest_doy"], first["closest_joint_doy"]) == ("False", "10", "5")
     assert float(first["local_density"]) == pytest.approx(np.exp(-1), rel=1e-5)
     assert (first["rmse_LST"], cloudy["rmse_LST"]) == ("", ""), "no band of that sensor"
@@ -59,7 +60,7 @@ def test_csv_leaves_empty_what_is_not_known(rows):
 
 
 def test_means_are_taken_over_masked_and_clear_dates_apart(rows):
-    found = {(means.sensor, means.kind): means for means in summarise(rows)}
+    found = {(means.sensor, means.kind): means for means in summarise(to_csv(rows))}
     assert list(found) == [("hr", "masked"), ("lr", "masked"), ("lr", "clear")]
     masked = found["hr", "masked"]
     assert masked.dates == 3
@@ -69,7 +70,7 @@ def test_means_are_taken_over_masked_and_clear_dates_apart(rows):
 
 
 def test_table_names_units_and_dates(rows):
-    text = to_table(rows)
+    text = to_table(to_csv(rows))
     assert "hr, 3 masked dates: spectral angle 0.3000 rad" in text
     assert "lr, 1 clear date: spectral angle 0.5000 rad" in text
     assert "LST       2.50 K    1.2500     -3.00" in text
@@ -77,5 +78,5 @@ def test_table_names_units_and_dates(rows):
 
 
 def test_table_of_a_date_without_context(rows):
-    assert to_table([replace(rows[0], context=None)]).startswith("hr, 1 date: ")
-    assert to_table([replace(rows[0], sensor=None, context=None)]).startswith("1 date: ")
+    assert to_table(to_csv([replace(rows[0], context=None)])).startswith("hr, 1 date: ")
+    assert to_table(to_csv([replace(rows[0], sensor=None, context=None)])).startswith("1 date: ")
