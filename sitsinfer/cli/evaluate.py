@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -45,7 +46,7 @@ def segmentation(
     """
     from sitsinfer.products.raster import open_raster
 
-    with open_raster(prediction) as predicted, open_raster(reference, predicted.grid) as truth:
+    with _unwarned(), open_raster(prediction) as predicted, open_raster(reference, predicted.grid) as truth:
         scores = _compare(predicted, truth, tuple(ignore or ()))
         names = {info.code: info.name for info in (*truth.layer.classes, *predicted.layer.classes)}
     if json:
@@ -72,10 +73,11 @@ def fusion(
     ],
     sensor: Annotated[
         Sensor | None,
-        typer.Option(help="Sentinel-2 (hr) or Landsat (lr). [default: as names and pixels of the reference say]"),
+        typer.Option(help="Sentinel-2 (hr) or Landsat (lr).", show_default="as names and pixels of the reference say"),
     ] = None,
     bands: Annotated[
-        str | None, typer.Option(help="Bands to compare, such as B02,LST. [default: all in both]", metavar="BANDS")
+        str | None,
+        typer.Option(help="Bands to compare, such as B02,LST.", metavar="BANDS", show_default="all in both"),
     ] = None,
     truth: Annotated[
         bool,
@@ -87,9 +89,9 @@ def fusion(
     margin: Annotated[
         int | None,
         typer.Option(
-            help="Pixels along the border that are not compared. [default: 30, or a quarter of the shorter side where "
-            "that is less]",
+            help="Pixels along the border that are not compared.",
             min=0,
+            show_default="30, or a quarter of the shorter side where that is less",
         ),
     ] = None,
     csv: Annotated[
@@ -103,8 +105,6 @@ def fusion(
     prediction as Landsat would have seen it, one of Sentinel-2 with bands blurred to the 20 m that it has, and one that
     is --truth with the prediction as it is. One on other pixels is resampled.
     """
-    from rasterio.errors import NotGeoreferencedWarning
-
     from sitsinfer.errors import OutputError
     from sitsinfer.metrics.fusion import compare, to_csv, to_table
     from sitsinfer.metrics.fusion.matching import match
@@ -115,7 +115,7 @@ def fusion(
     if csv is not None and csv.exists() and not overwrite:
         raise OutputError(f"{csv} already exists. Set overwrite to replace it.")
     wanted = None if bands is None else [band.strip() for band in bands.split(",")]
-    with warnings.catch_warnings(action="ignore", category=NotGeoreferencedWarning):  # match says it in one line
+    with _unwarned():
         matched = match(prediction, reference, None if sensor is None else sensor.value, wanted)
     for note in matched.notes:
         typer.echo(note, err=True)
@@ -124,6 +124,15 @@ def fusion(
         with whole_file(csv) as draft:
             draft.write_text(table, encoding="utf-8")
     typer.echo(to_table(table))
+
+
+@contextmanager
+def _unwarned() -> Iterator[None]:
+    """Have it told once that a raster lies nowhere: by our error."""
+    from rasterio.errors import NotGeoreferencedWarning
+
+    with warnings.catch_warnings(action="ignore", category=NotGeoreferencedWarning):
+        yield
 
 
 def _compare(predicted: RasterLayer, truth: RasterLayer, ignore: tuple[int, ...]) -> SegmentationScores:

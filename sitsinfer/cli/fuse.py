@@ -59,7 +59,8 @@ def fuse(
         str | None,
         typer.Option(
             "--strategy",
-            help="Which dates go in and come out, such as ALL, L3A, GAPS. [default: what the algorithm was made for]",
+            help="Which dates go in and come out, such as ALL, L3A, GAPS.",
+            show_default="what the algorithm was made for",
         ),
     ] = None,
     explain: Annotated[
@@ -69,9 +70,12 @@ def fuse(
     algorithm: Annotated[Algorithm, typer.Option(help="How to predict.")] = Algorithm.TAMRF,
     model: Annotated[Path | None, typer.Option(help="Model folder, for algorithms with a network.")] = None,
     bands: Annotated[
-        str | None, typer.Option(help="Bands that come out, such as B02,B03,LST. [default: all]", metavar="BANDS")
+        str | None,
+        typer.Option(help="Bands that come out, such as B02,B03,LST.", metavar="BANDS", show_default="all"),
     ] = None,
-    sensor: Annotated[Sensor | None, typer.Option(help="Whose bands come out. [default: as the strategy says]")] = None,
+    sensor: Annotated[
+        Sensor | None, typer.Option(help="Whose bands come out.", show_default="as the strategy says")
+    ] = None,
     start: opt.Start = None,
     end: opt.End = None,
     year: Annotated[
@@ -83,7 +87,8 @@ def fuse(
             "--reference-date",
             parser=opt.date,
             metavar="DATE",
-            help="Where years begin, each of which is predicted from itself. [default: the model's, or January 1st]",
+            help="Where years begin, each of which is predicted from itself.",
+            show_default="the model's, or January 1st",
         ),
     ] = None,
     dates: Annotated[
@@ -111,9 +116,9 @@ def fuse(
     metrics_margin: Annotated[
         int | None,
         typer.Option(
-            help="Pixels along the border that are not compared. [default: 30, or a quarter of the shorter side where "
-            "that is less]",
+            help="Pixels along the border that are not compared.",
             min=0,
+            show_default="30, or a quarter of the shorter side where that is less",
         ),
     ] = None,
     animation: Annotated[Path | None, typer.Option(help="A page to write with a slider over the dates.")] = None,
@@ -127,7 +132,8 @@ def fuse(
         int | None,
         typer.Option(
             help="Pixels of context around each sub-tile, as TAMRF was published with 18; results then depend on "
-            "sub-tiles. [default: all that is seen, exactly]"
+            "sub-tiles.",
+            show_default="all that is seen, exactly",
         ),
     ] = None,
     bounds: opt.Bounds = None,

@@ -157,18 +157,25 @@ def test_fusion_compares_with_truth_as_it_is(tmp_path):
     assert blurred["B8A"] > 0.005, "seen at 20 m, as an observation is"
 
 
+def test_fusion_tells_of_its_defaults():
+    text = " ".join(CliRunner().invoke(app, ["fusion", "--help"], env={"COLUMNS": "300"}).output.split())
+    for words in ("30, or a quarter of the shorter side where that is less", "all in both", "names and pixels"):
+        assert words in text
+
+
 def test_fusion_with_truth_of_30_m_is_an_error(dates):
     with pytest.raises(MetricError, match="lies on pixels of 30, and is no truth on pixels of 10"):
         fusion(*dates, "--truth")
 
 
-def test_fusion_of_what_has_no_place_is_one_line(dates, tmp_path, command):
+@pytest.mark.parametrize("kind", ["fusion", "segmentation"])
+def test_what_has_no_place_is_one_line(dates, tmp_path, command, kind):
     picture = tmp_path / "picture.tif"
     with pytest.warns(NotGeoreferencedWarning), rasterio.open(
         picture, "w", driver="GTiff", height=3, width=4, count=1, dtype="uint8"
     ) as file:  # fmt: skip
         file.write(np.zeros((1, 3, 4), np.uint8))
-    (line,) = command("evaluate", "fusion", picture, dates[1]).err
+    (line,) = command("evaluate", kind, picture, dates[1]).err
     assert line.startswith(f"Error: {picture} has no CRS.")
 
 

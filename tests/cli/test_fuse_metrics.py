@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from sitsinfer import cli
 from tests.cli.conftest import Outcome, refusal
 
 Fuse = Callable[..., Outcome]
@@ -15,6 +17,11 @@ Fuse = Callable[..., Outcome]
 def margins(table: Path) -> set[str]:
     with table.open(newline="") as file:
         return {row["margin"] for row in csv.DictReader(file)}
+
+
+def test_help_tells_of_the_margin() -> None:
+    text = " ".join(CliRunner().invoke(cli.app, ["fuse", "--help"], env={"COLUMNS": "300"}).output.split())
+    assert "30, or a quarter of the shorter side where that is less" in text
 
 
 @pytest.fixture

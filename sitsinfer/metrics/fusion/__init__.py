@@ -2,7 +2,8 @@
 
 Both sides are read patch by patch with what lies around it, so that sums over patches are those of the whole image and
 memory does not grow with it. A Landsat observation of 30 m is compared with the prediction as Landsat would have seen
-it, one of Sentinel-2 with the prediction blurred as much as its bands of 20 m are.
+it, one of Sentinel-2 with the prediction blurred as much as its bands of 20 m are, and truth with the prediction as it
+is. Pixels along the border do not count.
 
 BRISQUE, which the published script reports as well, needs regression weights that are downloaded, and is left out.
 """
