@@ -29,16 +29,18 @@ SeriesPath = Annotated[
 OutputPath = Annotated[Path, typer.Option("--out", help="The file to write.")]
 ModelName = Annotated[
     str | None,
-    typer.Option("--model", help="Name of an embedded model, or a model folder. [default: the demonstrator]"),
+    typer.Option("--model", help="Name of an embedded model, or a model folder.", show_default="the demonstrator"),
 ]
 
 Bounds = Annotated[
     tuple[float, float, float, float] | None,
     typer.Option(
-        "--bounds", metavar="L B R T", help="Left, bottom, right and top of the area. [default: all the data]"
+        "--bounds", metavar="L B R T", help="Left, bottom, right and top of the area.", show_default="all the data"
     ),
 ]
-BoundsCrs = Annotated[str | None, typer.Option("--bounds-crs", help="CRS of the bounds. [default: that of the series]")]
+BoundsCrs = Annotated[
+    str | None, typer.Option("--bounds-crs", help="CRS of the bounds.", show_default="that of the series")
+]
 Aoi = Annotated[Path | None, typer.Option("--aoi", help="A vector file whose extent is the area.")]
 Start = Annotated[datetime.date | None, typer.Option("--start", parser=date, metavar="DATE", help="First date to use.")]
 End = Annotated[datetime.date | None, typer.Option("--end", parser=date, metavar="DATE", help="Last date to use.")]
@@ -48,7 +50,8 @@ ReferenceDate = Annotated[
         "--reference-date",
         parser=date,
         metavar="DATE",
-        help="What days are counted from. [default: as the weights say]",
+        help="What days are counted from.",
+        show_default="as the weights say",
     ),
 ]
 Strict = Annotated[bool, typer.Option("--strict", help="Take files left out and other notes as errors.")]
@@ -58,24 +61,26 @@ Precision = Annotated[str, typer.Option("--precision", help="auto, fp32, bf16 or
 Margin = Annotated[
     int | None,
     typer.Option(
-        "--margin", help="Pixels on each side of a patch that are context only. [default: as the weights say]"
+        "--margin", help="Pixels on each side of a patch that are context only.", show_default="as the weights say"
     ),
 ]
 BatchSize = Annotated[
     int | None,
     typer.Option(
-        "--batch-size", parser=_batch_size, metavar="auto|N", help="Patches computed at once. [default: auto]"
+        "--batch-size", parser=_batch_size, metavar="auto|N", help="Patches computed at once.", show_default="auto"
     ),
 ]
 
 TileSize = Annotated[
-    int | None, typer.Option("--tile-size", help="Height and width of a tile, in pixels. [default: what memory allows]")
+    int | None,
+    typer.Option("--tile-size", help="Height and width of a tile, in pixels.", show_default="what memory allows"),
 ]
 Memory = Annotated[
-    str | None, typer.Option("--memory", help="Memory for the whole run, such as 4GiB. [default: half of what is free]")
+    str | None,
+    typer.Option("--memory", help="Memory for the whole run, such as 4GiB.", show_default="half of what is free"),
 ]
 Workers = Annotated[
-    int | None, typer.Option("--workers", min=1, help="Worker processes. [default: threads of this process]")
+    int | None, typer.Option("--workers", min=1, help="Worker processes.", show_default="threads of this process")
 ]
 Scheduler = Annotated[str | None, typer.Option("--scheduler", help="Address of a Dask scheduler to run on instead.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Make the output anew even if it exists.")]

@@ -49,7 +49,7 @@ def segment(
     config: Annotated[
         Path | None, typer.Option(help="JSON file with architecture and hyperparameters, instead of a preset.")
     ] = None,
-    bands: Annotated[str | None, typer.Option(help="Bands to use, with commas between. [default: all]")] = None,
+    bands: Annotated[str | None, typer.Option(help="Bands to use, with commas between.", show_default="all")] = None,
     positions: Annotated[Positions, typer.Option(help="What dates are to the network.")] = Positions.DAY_OF_YEAR,
     reference_date: o.ReferenceDate = None,
     ignore_label: Annotated[int | None, typer.Option(help="Class code that means no label.")] = None,

@@ -218,7 +218,7 @@ def test_the_item_says_what_went_in(fuse: Fuse, tmp_path: Path) -> None:
 def test_a_run_that_can_predict_nothing_says_so(fuse: Fuse, tmp_path: Path) -> None:
     outcome = fuse(algorithm="stair", strategy="NOLR", bands="B04")
     assert outcome.code == 1
-    assert outcome.err[-1].startswith("Error: Nothing was observed in this area on any date, or too little")
+    assert outcome.err[-1].startswith("Error: Nothing that goes in was observed in this area, or too little")
     assert not (tmp_path / "out").exists()
 
 
