@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from sitsinfer.fusion.psf import OPTICS, Psf
 from sitsinfer.fusion.resample import bicubic, nearest
-from sitsinfer.fusion.types import MISSING, RATIO
+from sitsinfer.fusion.types import RATIO, fill_missing
 
 MARGIN = Psf.of("lr", tuple(OPTICS["lr"])).reach
 """Fine pixels around a core that its compensation depends on: whole coarse pixels, more than bicubic sees of them."""
@@ -28,8 +28,7 @@ def residual(
         Borders are repeated, and mirrored: right at the border of the image, and :data:`MARGIN` pixels within
         any other. NaN where a coarse pixel that bicubic looks at is :data:`MISSING`.
     """
-    known = np.where(observed == MISSING, np.float32(np.nan), observed)
-    return bicubic(known, RATIO) - Psf.of("lr", bands).blur(prediction)
+    return bicubic(fill_missing(observed, np.nan), RATIO) - Psf.of("lr", bands).blur(prediction)
 
 
 def compensate(

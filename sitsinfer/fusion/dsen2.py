@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sitsinfer.device import resolve_device, resolve_precision
-from sitsinfer.fusion.networks import get_network, load_card
-from sitsinfer.fusion.types import MISSING, Image, Observations, Plane, Reads
+from sitsinfer.fusion.networks import ImageNetwork, get_network, load_card
+from sitsinfer.fusion.types import Image, Observations, Plane, Reads, fill_missing
 from sitsinfer.grid import Window
 from sitsinfer.weights import FusionCard
 
@@ -98,7 +98,7 @@ class DSen2:
         fine = inputs.get("hr")
         if fine is None:
             return
-        network = get_network(self.card, self.folder, self.device, self.precision, threads)
+        network = get_network(ImageNetwork, self.card, self.folder, self.device, self.precision, threads)
         margin = self.reads["hr"].margin
         inner = np.s_[margin : margin + core.height, margin : margin + core.width]
         dates = {int(day): date for date, day in enumerate(fine.days)}
@@ -120,7 +120,7 @@ def sharpen(network: Network, values: NDArray[np.float32], bands: tuple[str, ...
     Returns:
         Reflectance, (C, H, W), in the same order.
     """
-    seen = np.where(values == MISSING, np.float32(0), values)
+    seen = fill_missing(values, 0)
     coarse = [bands.index(band) for band in BANDS_20M]
     seen[coarse] = network(GAIN * seen[[bands.index(band) for band in BANDS_10M]], GAIN * seen[coarse]) / GAIN
     return seen

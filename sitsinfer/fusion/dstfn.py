@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from sitsinfer.device import resolve_device, resolve_precision
 from sitsinfer.errors import SeriesError
 from sitsinfer.fusion.clouds import masked_rates
-from sitsinfer.fusion.networks import get_network, load_card
+from sitsinfer.fusion.networks import ImageNetwork, get_network, load_card
 from sitsinfer.fusion.psf import Optics, Psf
 from sitsinfer.fusion.resample import BICUBIC_REACH, bicubic_integers, middle, nearest
-from sitsinfer.fusion.types import MISSING, PIXELS, RATIO, Image, Observations, Plane, Reads
+from sitsinfer.fusion.types import PIXELS, RATIO, Image, Observations, Plane, Reads, fill_missing
 from sitsinfer.grid import Window
 from sitsinfer.weights import FusionCard
 
@@ -147,9 +147,11 @@ class Dstfn:
             if other is None or day not in dates or day not in of_pan:
                 continue
             seen = [fine.clear[other], coarse.clear[dates[day]], pan.clear[of_pan[day]]]
-            network = get_network(self.card, self.folder, self.device, self.precision, threads)
-            landsat = there_and_back(_filled(coarse.values[dates[day]]))[:, *[slice(_CHAIN_REACH, -_CHAIN_REACH)] * 2]
-            values = network(_filled(fine.values[other]), landsat, _filled(pan.values[of_pan[day]]))
+            network = get_network(ImageNetwork, self.card, self.folder, self.device, self.precision, threads)
+            # What is missing is 0, as the network takes what lies beyond its input.
+            landsat = there_and_back(fill_missing(coarse.values[dates[day]], 0))
+            inner = landsat[:, _CHAIN_REACH:-_CHAIN_REACH, _CHAIN_REACH:-_CHAIN_REACH]
+            values = network(fill_missing(fine.values[other], 0), inner, fill_missing(pan.values[of_pan[day]], 0))
             yield Plane("hr", index, np.where(_clear(seen, core), middle(values, core.shape), np.float32(np.nan)))
 
 
@@ -181,11 +183,6 @@ def there_and_back(values: NDArray[np.float32]) -> NDArray[np.float32]:
 def back_to_30m(values: NDArray[np.float32]) -> NDArray[np.float32]:
     """Landsat at 15 m, (C, H, W), taken to 30 m, (C, H / 2, W / 2)."""
     return Psf((_BLUR,) * len(values), 1.0).downsample(values, Fraction(1, 2))
-
-
-def _filled(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Values with 0 where they are missing, as the network takes what lies beyond its input."""
-    return np.where(values == MISSING, np.float32(0), values)
 
 
 def _clear(seen: list[NDArray[np.bool_]], core: Window) -> NDArray[np.bool_]:

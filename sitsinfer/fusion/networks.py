@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -13,15 +15,17 @@ from sitsinfer.device import DTYPES, check_numbers, keep, place, resolve_device,
 from sitsinfer.errors import DeviceError, WeightsError
 from sitsinfer.weights import FusionCard, load_fusion_card, load_modules
 
+_Network = TypeVar("_Network")
+
 
 class ImageNetwork:
     """A network that takes images and gives one. For one thread at a time."""
 
-    def __init__(self, name: str, module: nn.Module, device: str = "auto", precision: str = "auto") -> None:
+    def __init__(self, card: FusionCard, module: nn.Module, device: str = "auto", precision: str = "auto") -> None:
         """Put a network on a device.
 
         Args:
-            name: What errors call it.
+            card: Its card, which names it.
             module: Takes batches of images, and gives one of reflectance.
             device: See :func:`~sitsinfer.device.resolve_device`.
             precision: See :func:`~sitsinfer.device.resolve_precision`.
@@ -29,7 +33,7 @@ class ImageNetwork:
         Raises:
             DeviceError: If there is no such device or precision.
         """
-        self._name = name
+        self._name = card.name
         self._device = torch.device(resolve_device(device))
         self._precision = resolve_precision(precision, str(self._device))
         self._module = place(module, self._device, self._precision)
@@ -54,26 +58,34 @@ class ImageNetwork:
         return found
 
 
-def get_network(card: FusionCard, folder: Path, device: str, precision: str, threads: int) -> ImageNetwork:
+def get_network(
+    kind: Callable[[FusionCard, Any, str, str], _Network],
+    card: FusionCard,
+    folder: Path,
+    device: str,
+    precision: str,
+    threads: int | None = None,
+) -> _Network:
     """Load a network, or take it from memory if this process has loaded it in the same way before.
 
     Args:
+        kind: What to make of its card, its module, a device and a precision, such as an :class:`ImageNetwork`.
         card: Its card.
         folder: Where its weights are.
-        device: See :class:`ImageNetwork`.
-        precision: Likewise.
-        threads: Threads that this process computes with on a CPU.
+        device: See :func:`~sitsinfer.device.resolve_device`.
+        precision: See :func:`~sitsinfer.device.resolve_precision`.
+        threads: Threads that this process computes with on a CPU, if they are to be set.
 
     Raises:
         WeightsError: If the weights do not fit the card.
         DeviceError: If there is no such device or precision.
     """
 
-    def load() -> ImageNetwork:
+    def load() -> _Network:
         (module,) = load_modules(card, folder)
-        return ImageNetwork(card.name, module, device, precision)
+        return kind(card, module, device, precision)
 
-    key = (ImageNetwork, card.to_json(), device, precision)  # the card names the weights by their digest
+    key = (kind, card.to_json(), device, precision)  # the card names the weights by their digest
     return keep(key, load, threads)
 
 

@@ -17,7 +17,7 @@ from sitsinfer.fusion.gapfill import BYTES_PER_PIXEL, Gapfill
 from sitsinfer.fusion.psf import Optics, Psf
 from sitsinfer.fusion.resample import BILINEAR_REACH, bilinear, middle, nearest
 from sitsinfer.fusion.spectral import PairedBands
-from sitsinfer.fusion.types import MISSING, RATIO, Image, Observations, Plane, Reads
+from sitsinfer.fusion.types import RATIO, Image, Observations, Plane, Reads, fill_missing
 from sitsinfer.grid import Window
 
 _LARGEST_CORE = 330
@@ -75,7 +75,7 @@ class Sen2Like(PairedBands):
             return
         assert self.shape is not None, "prepared comes first"
         assert self.masked_rates is not None, "prepared comes first"
-        window = _grown(core, _HIGH_PASS_REACH)
+        window = core.expand(_HIGH_PASS_REACH)
         within = window.intersection(Window(0, 0, *self.shape))
         fine, inner = _cut(fine, within.slices_in(window)), core.slices_in(within)
         filled = Gapfill.of(coarse)
@@ -101,7 +101,7 @@ def detail(fine: Observations, usable: NDArray[np.bool_], day: int, mtf: float) 
     dates = np.flatnonzero(usable & (fine.days <= day))[-2:]
     if len(dates) < 2:
         return None
-    older, newer = (_with_gaps(fine.values[date]) for date in dates)
+    older, newer = (fill_missing(fine.values[date], np.nan) for date in dates)
     start, stop = fine.days[dates].tolist()
     line = older + np.float32((day - start) / (stop - start)) * (newer - older)
     high = Psf((Optics(1.0, mtf),) * len(line), 1.0).high_pass(line)
@@ -125,17 +125,8 @@ def coarse_picture(coarse: Gapfill, day: int) -> NDArray[np.float32]:
     date = np.flatnonzero(series.days == day)
     if not len(date):
         return bilinear(coarse.on(day), RATIO)
-    observed = bilinear(_with_gaps(series.values[date[0]]), RATIO)
+    observed = bilinear(fill_missing(series.values[date[0]], np.nan), RATIO)
     return np.where(nearest(series.clear[date[0]], RATIO), observed, np.float32(np.nan))
-
-
-def _with_gaps(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """NaN where nothing was observed."""
-    return np.where(values == MISSING, np.float32(np.nan), values)
-
-
-def _grown(window: Window, margin: int) -> Window:
-    return Window(window.row - margin, window.col - margin, window.height + 2 * margin, window.width + 2 * margin)
 
 
 def _cut(observed: Observations, pixels: tuple[slice, slice]) -> Observations:

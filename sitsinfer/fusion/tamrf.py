@@ -12,12 +12,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sitsinfer.device import DTYPES, check_numbers, keep, place, resolve_device, resolve_precision
+from sitsinfer.device import DTYPES, check_numbers, place, resolve_device, resolve_precision
 from sitsinfer.errors import DeviceError, GridError, WeightsError
+from sitsinfer.fusion.networks import get_network
 from sitsinfer.fusion.types import RATIO, Image, Observations, Plane, Reads
 from sitsinfer.grid import Window
 from sitsinfer.models.tamrf import DECODER_RADIUS, SENSORS, TAMRF, Chunks, Frames, Hyperparameters, Request, Sensor
-from sitsinfer.weights import FusionCard, load_fusion_card, load_modules
+from sitsinfer.weights import FusionCard, load_fusion_card
 
 PUBLISHED_MARGIN = 18
 """Fine pixels around each sub-tile, in the published procedure."""
@@ -142,7 +143,7 @@ class Tamrf:
             DeviceError: If the device's memory does not suffice even for the least at once.
             WeightsError: If the network gives what is no number.
         """
-        network = get_network(self.card, self.folder, self.device, self.precision, threads)
+        network = get_network(Network, self.card, self.folder, self.device, self.precision, threads)
         frames = {
             sensor: network.frames(sensor, inputs[sensor], self.reads[sensor].margin)
             for sensor in SENSORS
@@ -247,22 +248,3 @@ class Network:
         card = self._card.sensors[sensor]
         mean, std = (torch.tensor(values, device=self.device)[:, None, None] for values in (card.mean, card.std))
         return mean, std
-
-
-def get_network(
-    card: FusionCard, folder: Path, device: str = "auto", precision: str = "auto", threads: int | None = None
-) -> Network:
-    """Load a network, or take it from memory if this process has loaded it in the same way before.
-
-    Raises:
-        WeightsError: If the weights do not fit the card.
-        DeviceError: If there is no such device or precision.
-    """
-
-    def load() -> Network:
-        (module,) = load_modules(card, folder)
-        assert isinstance(module, TAMRF)
-        return Network(card, module, device, precision)
-
-    key = (Network, card.to_json(), device, precision)  # the card names the weights by their digest
-    return keep(key, load, threads)

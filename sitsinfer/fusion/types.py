@@ -26,6 +26,11 @@ MISSING = -1.0
 """Value of a pixel that a sensor should have seen but did not, as LS2S2 stores it: -10000."""
 
 
+def fill_missing(values: NDArray[np.float32], instead: float) -> NDArray[np.float32]:
+    """Copy values, of any shape, with another number where they are :data:`MISSING`."""
+    return np.where(values == MISSING, np.float32(instead), values)
+
+
 @dataclass(frozen=True)
 class Observations:
     """One sensor's acquisitions over one window.

@@ -97,9 +97,9 @@ def test_without_sentinel_2_nothing_is_said(model):
 
 def test_a_network_is_loaded_once(model):
     algorithm = DSen2.load(model, "cpu")
-    first, again = (get_network(algorithm.card, algorithm.folder, "cpu", "auto", 1) for _ in range(2))
+    first, again = (get_network(ImageNetwork, algorithm.card, algorithm.folder, "cpu", "auto", 1) for _ in range(2))
     assert first is again
-    assert get_network(algorithm.card, algorithm.folder, "cpu", "bf16", 1) is not first
+    assert get_network(ImageNetwork, algorithm.card, algorithm.folder, "cpu", "bf16", 1) is not first
 
 
 def test_a_model_of_another_network_is_refused(model):
@@ -115,19 +115,20 @@ def test_a_device_that_is_not_there_is_refused_before_anything_is_read(model):
         DSen2.load(model, "cuda:97")
 
 
-def test_values_that_are_no_numbers_are_an_error():
-    network = ImageNetwork("broken", torch.nn.Identity(), "cpu")
+def test_values_that_are_no_numbers_are_an_error(model):
+    card = dataclasses.replace(DSen2.load(model).card, name="broken")
+    network = ImageNetwork(card, torch.nn.Identity(), "cpu")
     with pytest.raises(WeightsError, match=r"'broken' gives values that are not numbers in fp32\. Fetch"):
         network(np.full((1, 2, 3), np.nan, np.float32))
 
 
-def test_too_little_memory_is_a_device_error():
+def test_too_little_memory_is_a_device_error(model):
     class Full(torch.nn.Module):
         def forward(self, x):
             raise torch.OutOfMemoryError
 
     with pytest.raises(DeviceError, match="does not fit in the memory of cpu"):
-        ImageNetwork("large", Full(), "cpu")(np.zeros((1, 2, 3), np.float32))
+        ImageNetwork(DSen2.load(model).card, Full(), "cpu")(np.zeros((1, 2, 3), np.float32))
 
 
 def test_another_precision_is_another_run(model):

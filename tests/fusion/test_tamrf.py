@@ -7,7 +7,8 @@ import torch
 
 from sitsinfer.errors import DeviceError, GridError, WeightsError
 from sitsinfer.fusion import tamrf
-from sitsinfer.fusion.tamrf import Network, Tamrf, get_network
+from sitsinfer.fusion.networks import get_network
+from sitsinfer.fusion.tamrf import Network, Tamrf
 from sitsinfer.fusion.types import Observations, Reads
 from sitsinfer.grid import Window
 from sitsinfer.models.tamrf import TAMRF
@@ -149,9 +150,9 @@ def test_bands_come_out_of_whichever_sensor_has_them(model, algorithm):
 def test_an_algorithm_travels_and_its_network_is_loaded_once(algorithm):
     there = pickle.loads(pickle.dumps(algorithm))
     assert there == algorithm
-    network = get_network(algorithm.card, algorithm.folder, "cpu", "fp32")
-    assert get_network(there.card, there.folder, "cpu", "fp32") is network
-    assert get_network(there.card, there.folder, "cpu", "bf16") is not network
+    network = get_network(Network, algorithm.card, algorithm.folder, "cpu", "fp32")
+    assert get_network(Network, there.card, there.folder, "cpu", "fp32") is network
+    assert get_network(Network, there.card, there.folder, "cpu", "bf16") is not network
 
 
 def test_the_fingerprint_names_what_changes_pixels(model, algorithm):

@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sitsinfer import models
-from sitsinfer.fusion.tamrf import Tamrf, get_network
+from sitsinfer.fusion.networks import get_network
+from sitsinfer.fusion.tamrf import Network, Tamrf
 from sitsinfer.fusion.types import RATIO, Observations
 from sitsinfer.grid import Window
 from sitsinfer.models.tamrf import SENSORS, Chunks, Sensor, positional_encoding, tokens
@@ -231,7 +232,7 @@ def _predict_sample(fixture: Fixture, algorithm: Tamrf, sample: int) -> Arrays:
     computed = {
         f"{sensor}_pred": np.stack([plane.values for plane in planes if plane.sensor == sensor]) for sensor in queries
     }
-    network, module = get_network(algorithm.card, algorithm.folder, "cpu", "fp32"), _network(fixture)
+    network, module = get_network(Network, algorithm.card, algorithm.folder, "cpu", "fp32"), _network(fixture)
     frames = {sensor: network.frames(sensor, values, 0) for sensor, values in observed.items() if len(values.days)}
     for sensor, values in frames.items():
         features = module.features({sensor: values}, 0, Chunks())
