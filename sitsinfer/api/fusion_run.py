@@ -134,8 +134,8 @@ class FusionRun:
                 raise engine.foreign(path)
         if animation is not None:
             pages.check_name(animation)
-        if animation is not None and animation.parent != self.files[0].parent:  # which is made if need be
-            engine.check_places([animation])
+            if animation.parent != self.files[0].parent:  # which is made if need be
+                engine.check_places([animation])
 
     def _check_targets(self) -> None:
         """See that there is a date to predict, of a sensor that has bands to come out.

@@ -1,10 +1,16 @@
 """Options that commands share: an option reads the same wherever it is met."""
 
+from __future__ import annotations
+
 import datetime
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from sitsinfer.engine import Options
 
 
 def date(text: str) -> datetime.date:
@@ -13,6 +19,27 @@ def date(text: str) -> datetime.date:
         return datetime.date.fromisoformat(text)
     except ValueError:
         raise typer.BadParameter(f"'{text}' is not a date. Expected YYYY-MM-DD.") from None
+
+
+def names(text: str | None) -> tuple[str, ...] | None:
+    """Parse names with commas between; ``None`` where nothing is given."""
+    return None if text is None else tuple(name.strip() for name in text.split(","))
+
+
+def spread(
+    memory: str | None,
+    tile_size: int | None,
+    workers: int | None,
+    scheduler: str | None,
+    overwrite: bool,
+    advance: Callable[[int, int], None],
+) -> Options:
+    """How a run is spread, from the options of that name and what is to be told of its progress."""
+    from sitsinfer.engine import Options
+    from sitsinfer.plan import parse_memory
+
+    held = None if memory is None else parse_memory(memory)
+    return Options(held, tile_size, workers, scheduler, overwrite, advance)
 
 
 def _batch_size(text: str) -> int | None:
@@ -84,6 +111,15 @@ Workers = Annotated[
 ]
 Scheduler = Annotated[str | None, typer.Option("--scheduler", help="Address of a Dask scheduler to run on instead.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Make the output anew even if it exists.")]
+
+Border = Annotated[
+    int | None,
+    typer.Option(
+        help="Pixels along the border that are not compared.",
+        min=0,
+        show_default="30, or a quarter of the shorter side where that is less",
+    ),
+]
 
 LogJson = Annotated[bool, typer.Option("--log-json", help="Log to stderr as one JSON object a line.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Say nothing but errors.")]

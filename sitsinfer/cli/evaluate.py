@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sitsinfer.cli._options import Overwrite
+from sitsinfer.cli import _options as opt
 
 if TYPE_CHECKING:
     from sitsinfer.metrics.segmentation import SegmentationScores
@@ -86,18 +86,11 @@ def fusion(
             help="The reference is true at 10 m, as of 'simulate --truth': compare the prediction as it is, unblurred.",
         ),
     ] = False,
-    margin: Annotated[
-        int | None,
-        typer.Option(
-            help="Pixels along the border that are not compared.",
-            min=0,
-            show_default="30, or a quarter of the shorter side where that is less",
-        ),
-    ] = None,
+    margin: opt.Border = None,
     csv: Annotated[
         Path | None, typer.Option("--csv", help="Write the scores of each date to this file.", show_default=False)
     ] = None,
-    overwrite: Overwrite = False,
+    overwrite: opt.Overwrite = False,
 ) -> None:
     """Score predicted dates: RMSE, normalised RMSE, spectral angle and frequency restoration of each band.
 
@@ -114,9 +107,8 @@ def fusion(
         raise OutputError(f"{csv} is a folder. Choose a file for the scores.")
     if csv is not None and csv.exists() and not overwrite:
         raise OutputError(f"{csv} already exists. Set overwrite to replace it.")
-    wanted = None if bands is None else [band.strip() for band in bands.split(",")]
     with _unwarned():
-        matched = match(prediction, reference, None if sensor is None else sensor.value, wanted)
+        matched = match(prediction, reference, None if sensor is None else sensor.value, opt.names(bands))
     for note in matched.notes:
         typer.echo(note, err=True)
     table = to_csv(list(compare(matched.comparisons(), margin, truth=truth)))

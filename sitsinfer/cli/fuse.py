@@ -113,14 +113,7 @@ def fuse(
     metrics: Annotated[
         bool, typer.Option("--metrics", help="Compare with the observations: a table, and a .metrics.csv.")
     ] = False,
-    metrics_margin: Annotated[
-        int | None,
-        typer.Option(
-            help="Pixels along the border that are not compared.",
-            min=0,
-            show_default="30, or a quarter of the shorter side where that is less",
-        ),
-    ] = None,
+    metrics_margin: opt.Border = None,
     animation: Annotated[Path | None, typer.Option(help="A page to write with a slider over the dates.")] = None,
     subtile: Annotated[
         int | None,
@@ -154,9 +147,7 @@ def fuse(
     set_up(log_json=log_json, quiet=quiet)
     from sitsinfer import api
     from sitsinfer.area import Area
-    from sitsinfer.engine import Options
     from sitsinfer.fusion.strategies import StrategyOptions
-    from sitsinfer.plan import parse_memory
 
     if year is not None and (start or end):
         raise typer.BadParameter("Give a year, or start and end.", param_hint="--year")
@@ -202,7 +193,7 @@ def fuse(
             strategy_options=chosen,
             algorithm=algorithm.value,
             model=None if model is None else str(model),
-            bands=None if bands is None else tuple(band.strip() for band in bands.split(",")),
+            bands=opt.names(bands),
             sensor=None if sensor is None else sensor.value,
             residual_compensation=residual_compensation,
             metrics=metrics,
@@ -214,14 +205,7 @@ def fuse(
             device=device,
             precision=precision,
             strict=strict,
-            options=Options(
-                memory=None if memory is None else parse_memory(memory),
-                tile_size=tile_size,
-                workers=workers,
-                scheduler=scheduler,
-                overwrite=overwrite,
-                progress=advance,
-            ),
+            options=opt.spread(memory, tile_size, workers, scheduler, overwrite, advance),
         )
     if quiet:
         return

@@ -46,8 +46,6 @@ def segment(
     set_up(log_json=log_json, quiet=quiet)
     from sitsinfer import api
     from sitsinfer.area import Area
-    from sitsinfer.engine import Options
-    from sitsinfer.plan import parse_memory
     from sitsinfer.weights import DEFAULT_MODEL
 
     if model is None:
@@ -74,14 +72,7 @@ def segment(
             margin=margin,
             batch_size=batch_size,
             strict=strict,
-            options=Options(
-                memory=None if memory is None else parse_memory(memory),
-                tile_size=tile_size,
-                workers=workers,
-                scheduler=scheduler,
-                overwrite=overwrite,
-                progress=advance,
-            ),
+            options=opt.spread(memory, tile_size, workers, scheduler, overwrite, advance),
         )
     if quiet:
         return

@@ -94,7 +94,7 @@ def segment(
         name=name,
         architecture=architecture,
         hyperparameters=hyperparameters,
-        bands=tuple(bands.split(",")) if bands else None,
+        bands=o.names(bands or None),
         positions=positions.value,
         ignore_label=ignore_label,
         patch=patch,

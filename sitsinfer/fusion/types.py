@@ -15,11 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sitsinfer.grid import Window
+from sitsinfer.weights import fusion_card
 
-RATIO = 3
+RATIO = fusion_card.RATIO
 """Fine pixels along the side of a coarse one."""
 
-PIXELS: Mapping[str, Fraction] = {"hr": Fraction(1), "lr": Fraction(3), "pan": Fraction(3, 2)}
+PIXELS: Mapping[str, Fraction] = {"hr": Fraction(1), "lr": Fraction(RATIO), "pan": Fraction(RATIO, 2)}
 """Pixel size of each sensor, in fine pixels."""
 
 MISSING = -1.0
