@@ -39,6 +39,7 @@ class Layer:
         units: Unit of each band's quantity, such as ``K``; empty text or nothing: none.
         dates: Of a layer of several dates: all bands of the first, then of the next, (dates x bands, H, W).
         classes: The legend, for a layer of class codes; empty for any other.
+        identifiers: Whether values are numbers of things, which may not be averaged either.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Layer:
     units: tuple[str, ...] = field(default=())
     dates: tuple[datetime.date, ...] = field(default=())
     classes: tuple[ClassInfo, ...] = field(default=())
+    identifiers: bool = False
 
     @property
     def depth(self) -> int:

@@ -40,8 +40,8 @@ def write_cog(source: LayerSource, path: Path, tags: Mapping[str, str]) -> None:
     """Publish a layer as a cloud-optimised GeoTIFF.
 
     The layer is read by windows, twice: to write it, and to compare it with what the finished file holds. Memory does
-    not grow with its size. Overviews take the most frequent class, or the average of what is no class. The same layer
-    and tags give the same bytes.
+    not grow with its size. Overviews take the most frequent class or identifier, or the average of anything else. The
+    same layer and tags give the same bytes.
 
     Args:
         source: The layer.
@@ -121,12 +121,12 @@ def _describe(file: Any, layer: Layer) -> None:
 
 def _cog_options(source: LayerSource) -> dict[str, Any]:
     """Creation options of GDAL's COG driver."""
-    layer = source.layer
+    discrete = source.layer.is_categorical or source.layer.identifiers
     return {
         "BLOCKSIZE": _block_size(*source.grid.shape),
         "COMPRESS": "DEFLATE",  # which readers in browsers know as well
-        "PREDICTOR": "NO" if layer.is_categorical else "YES",
-        "OVERVIEW_RESAMPLING": "MODE" if layer.is_categorical else "AVERAGE",
+        "PREDICTOR": "NO" if discrete else "YES",
+        "OVERVIEW_RESAMPLING": "MODE" if discrete else "AVERAGE",
         "OVERVIEWS": "IGNORE_EXISTING",
         "BIGTIFF": "IF_SAFER",
         "NUM_THREADS": 2,

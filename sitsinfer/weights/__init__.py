@@ -4,9 +4,10 @@ Importing this package does not import torch.
 """
 
 from sitsinfer.weights.baselines import import_dsen2, import_dstfn
-from sitsinfer.weights.card import Card, Fill, Member
+from sitsinfer.weights.card import BACKGROUND, Card, Fill, Member
 from sitsinfer.weights.folder import (
     DEFAULT_MODEL,
+    DEFAULT_PANOPTIC_MODEL,
     AnyCard,
     list_models,
     load_any_card,
@@ -20,7 +21,9 @@ from sitsinfer.weights.release import import_utae
 from sitsinfer.weights.tamrf import import_tamrf
 
 __all__ = [
+    "BACKGROUND",
     "DEFAULT_MODEL",
+    "DEFAULT_PANOPTIC_MODEL",
     "FIRST_OF_YEAR",
     "SENSORS",
     "AnyCard",

@@ -18,6 +18,9 @@ from sitsinfer.weights.fields import Kind
 
 Fill = Literal["reflect", "constant"]
 
+BACKGROUND = 0
+"""Class code of what is no parcel, in models for ``panoptic`` and in what they put out."""
+
 
 @dataclass(frozen=True)
 class Member:
@@ -49,7 +52,8 @@ class Card(fields.Document):
         description: What it is for, what it was trained on, its scores and its limits.
         architecture: A name that :func:`sitsinfer.models.build` knows.
         hyperparameters: What the network is built with, in full.
-        task: What its output means.
+        task: What its output means: scores of every pixel, or of parcels (``panoptic``; class code 0 then is what is
+            no parcel, and is never predicted).
         sensor: Name of the sensor it was trained on, such as ``sentinel-2``.
         bands: Names of the bands that go in, in order.
         scale: Reflectance is digital number times ``scale`` plus ``offset``, in the data it was trained on. For the
@@ -75,7 +79,7 @@ class Card(fields.Document):
     description: str
     architecture: str
     hyperparameters: dict[str, Any]
-    task: Literal["segment"]
+    task: Literal["segment", "panoptic"]
     sensor: str
     bands: tuple[str, ...]
     scale: float
@@ -111,6 +115,10 @@ class Card(fields.Document):
             problems.append("gives two classes the same code. Give each class its own.")
         if strange := sorted(set(self.ignore) - set(codes)):
             problems.append(f"ignores class {strange[0]}, which it does not list. List it, or do not ignore it.")
+        if self.task == "panoptic" and BACKGROUND not in set(codes) & set(self.ignore):
+            problems.append(f"is for panoptic without a background. List class {BACKGROUND} and ignore it.")
+        if self.task == "panoptic" and len(self.members) > 1:
+            problems.append(f"is for panoptic with {len(self.members)} members. Parcels have no mean: keep one.")
         if not self.predicted:
             problems.append("leaves no class to predict. Ignore fewer classes.")
         if not 0 <= self.margin < self.patch / 2:
@@ -195,7 +203,7 @@ Card.kinds = {
     "description": fields.TEXT,
     "architecture": fields.NAME,
     "hyperparameters": fields.HYPERPARAMETERS,
-    "task": fields.one_of("segment"),
+    "task": fields.one_of("segment", "panoptic"),
     "sensor": fields.NAME,
     "bands": fields.NAMES,
     "scale": fields.NUMBER,

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from sitsinfer.errors import OutputError, WeightsError
 from sitsinfer.weights import fields
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 DEFAULT_MODEL = "utae-demo"
+DEFAULT_PANOPTIC_MODEL = "paps-demo"
 
 CARD_FILE = "model.json"
 WEIGHTS_FILE = "model.safetensors"
@@ -26,7 +27,7 @@ WEIGHTS_FILE = "model.safetensors"
 AnyCard = Card | FusionCard
 _C = TypeVar("_C", Card, FusionCard)
 
-_CARDS: dict[str, type[AnyCard]] = {"segment": Card, "fuse": FusionCard}
+_CARDS: dict[str, type[AnyCard]] = {"segment": Card, "panoptic": Card, "fuse": FusionCard}
 """What describes the models of a task; a task has the name of the command that does it."""
 
 
@@ -39,11 +40,12 @@ def _embedded() -> Path:
     return Path(str(resources.files("sitsinfer.weights"))) / "embedded"
 
 
-def load_card(name_or_folder: str) -> tuple[Card, Path]:
-    """Find a model for ``segment``, read its card and verify the digest of its weights. Does not import torch.
+def load_card(name_or_folder: str, task: Literal["segment", "panoptic"] = "segment") -> tuple[Card, Path]:
+    """Find a model for a task, read its card and verify the digest of its weights. Does not import torch.
 
     Args:
         name_or_folder: Name of an embedded model, or path of a model folder. A name wins over a folder of that name.
+        task: What it is to be for.
 
     Returns:
         The card, and the folder it lies in.
@@ -52,7 +54,7 @@ def load_card(name_or_folder: str) -> tuple[Card, Path]:
         WeightsError: If there is no such model, it is for another task, or its files are missing, wrong or do not
             belong together.
     """
-    return _load(name_or_folder, Card, "segment")
+    return _load(name_or_folder, Card, task)
 
 
 def load_fusion_card(name_or_folder: str) -> tuple[FusionCard, Path]:
@@ -71,7 +73,7 @@ def load_any_card(name_or_folder: str) -> tuple[AnyCard, Path]:
 def _load(name_or_folder: str, kind: type[_C], task: str) -> tuple[_C, Path]:
     folder = _find(name_or_folder)
     card = _read_card(folder)
-    if not isinstance(card, kind):
+    if not isinstance(card, kind) or card.task != task:
         raise WeightsError(
             f"{name_or_folder} is a model for {card.task}, not for {task}. Use 'sitsinfer {card.task}', or choose "
             f"another model."

@@ -1,0 +1,1 @@
+"""Parcels: from what single patches found to one parcel layer of a region."""
