@@ -1,4 +1,4 @@
-"""Patches to scores, in batches, on any device: the one place where NumPy meets torch."""
+"""Patches to scores of every pixel."""
 
 from __future__ import annotations
 
@@ -6,68 +6,22 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from sitsinfer.device import DTYPES, check_numbers, keep, place, resolve_device, resolve_precision
-from sitsinfer.errors import DeviceError, WeightsError
+from sitsinfer.batches import Batches
+from sitsinfer.batches import Normalisation as Normalisation
+from sitsinfer.device import check_numbers, keep
+from sitsinfer.errors import WeightsError
 from sitsinfer.layers import ClassInfo
 from sitsinfer.patches import Patch
 from sitsinfer.weights import Card, load_modules
 
-_LARGEST_BATCH = 64  # patches; a GPU is busy long before
-_SHARE_OF_FREE_MEMORY = 0.8
 
-
-class Normalisation:
-    """From digital numbers to what a network takes: zero mean and unit variance in each band."""
-
-    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
-        """Normalise by the mean and standard deviation of the reflectance of each band, (C,)."""
-        self._mean = np.asarray(mean, np.float64)
-        self._std = np.asarray(std, np.float64)
-
-    def __call__(self, values: Tensor, patch: Patch) -> Tensor:
-        """Normalise on the device of ``values``.
-
-        Args:
-            values: Digital numbers, (B, T, C, P, P), of any data type.
-            patch: One of the batch; tells scale, offset and nodata.
-
-        Returns:
-            (reflectance - mean) / std, float32, of the same shape; 0 where there is nodata, NaN or infinity.
-        """
-        x = values.to(torch.float32, copy=True)
-        seen = torch.ne(x, patch.nodata, out=torch.empty_like(x))  # 1 or 0: a product is faster than a mask on a CPU
-        if values.is_floating_point():
-            finite = torch.isfinite(x)
-            seen.mul_(finite)
-            x.masked_fill_(~finite, 0)
-        # In the numbers' own units, where the statistics that were published are round: (number - shift) * gain.
-        scale, offset = _decimal(patch.scale)[:, None], _decimal(patch.offset)[:, None]
-        x -= self._on(values, (self._mean - offset) / scale)
-        x *= self._on(values, scale / self._std)
-        return x.mul_(seen)
-
-    @staticmethod
-    def _on(values: Tensor, table: NDArray[np.float64]) -> Tensor:
-        """A table (T, C) as float32 on the device of ``values``, to go with its axes."""
-        return torch.from_numpy(table.astype(np.float32)).to(values.device)[:, :, None, None]
-
-
-def _decimal(values: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Float32 numbers as the decimal numbers they were written as: 0.0001, not 0.0000999999974738."""
-    return np.array([float(str(value)) for value in values], np.float64)
-
-
-class Predictor:
-    """A model on a device, ready to score patches. For one thread at a time.
+class Predictor(Batches[NDArray[np.float32]]):
+    """A model that scores patches.
 
     Attributes:
-        card: What the model feeds on.
-        device: Where it computes.
-        precision: ``fp32``, ``bf16`` or ``fp16``.
         classes: What the channels of the scores stand for: the classes of the card that are not ignored.
     """
 
@@ -79,31 +33,10 @@ class Predictor:
         precision: str = "auto",
         batch_size: int | None = None,
     ) -> None:
-        """Put a model on a device.
-
-        Args:
-            card: The model's card.
-            modules: Its networks, one a member of the card.
-            device: See :func:`~sitsinfer.device.resolve_device`.
-            precision: See :func:`~sitsinfer.device.resolve_precision`.
-            batch_size: Most patches computed at once. By default one on a CPU, whose caches hold no more, and what
-                free memory allows on a GPU. Whatever it is, it is halved when a GPU's memory does not suffice.
-
-        Raises:
-            DeviceError: If there is no such device or precision.
-        """
-        self.card = card
-        self.device = torch.device(resolve_device(device))
-        self.precision = resolve_precision(precision, str(self.device))
+        """Put a model on a device; see :class:`~sitsinfer.batches.Batches`."""
+        super().__init__(card, modules, device, precision, batch_size)
         self.classes: tuple[ClassInfo, ...] = card.predicted
-        self._members = [
-            (place(module, self.device, self.precision), Normalisation(member.mean, member.std))
-            for module, member in zip(modules, card.members, strict=True)
-        ]
         self._kept = [k for k, entry in enumerate(card.classes) if entry.code not in card.ignore]
-        self._batch_size = batch_size
-        self._limit = batch_size or _LARGEST_BATCH
-        self._bytes_per_date: float | None = None
 
     def scores(self, patches: Iterable[Patch]) -> Iterator[NDArray[np.float32]]:
         """Score patches, a batch at a time. Patches share a batch only if their dates are equal.
@@ -118,68 +51,15 @@ class Predictor:
             DeviceError: If not even one patch fits in the device's memory.
             WeightsError: If the network gives scores of other classes than the card lists, or none at all.
         """
-        batch: list[Patch] = []
-        for patch in patches:
-            if batch and (not batch[0].has_dates_of(patch) or len(batch) >= self._room(batch[0])):
-                yield from self._score_all(batch)
-                batch = []
-            batch.append(patch)
-        yield from self._score_all(batch)
+        return self._look_at(patches)
 
-    def _room(self, patch: Patch) -> int:
-        """How many patches like this one go into a batch."""
-        if self._batch_size is not None or self.device.type != "cuda":
-            return min(self._limit, self._batch_size or 1)
-        if self._bytes_per_date is None:
-            return 1  # the first patch is measured
-        free = torch.cuda.mem_get_info(self.device)[0]
-        free += torch.cuda.memory_reserved(self.device) - torch.cuda.memory_allocated(self.device)
-        return max(1, min(self._limit, int(_SHARE_OF_FREE_MEMORY * free / (self._bytes_per_date * len(patch.values)))))
-
-    def _score_all(self, patches: list[Patch]) -> Iterator[NDArray[np.float32]]:
-        """Score patches of equal dates, in smaller batches where memory does not suffice."""
-        while patches:
-            batch = patches[: self._limit]
-            scores = self._try(batch)
-            if scores is None:
-                self._halve(len(batch))
-                continue
-            check_numbers(scores, self.card.name, self.precision, "scores")
-            yield from scores
-            patches = patches[len(batch) :]
-
-    def _try(self, batch: list[Patch]) -> NDArray[np.float32] | None:
-        """Scores of a batch, (B, K, P, P), or None if the device's memory does not suffice."""
-        before = torch.cuda.memory_allocated(self.device) if self.device.type == "cuda" else 0
-        if self.device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(self.device)
-        try:
-            scores = self._forward(batch)
-        except torch.OutOfMemoryError:
-            return None
-        if self.device.type == "cuda" and self._bytes_per_date is None:
-            peak = torch.cuda.max_memory_allocated(self.device) - before
-            self._bytes_per_date = max(1, peak) / (len(batch) * len(batch[0].values))
-        return scores
-
-    def _halve(self, size: int) -> None:
-        if size == 1:
-            raise DeviceError(
-                f"One patch of {self.card.patch} x {self.card.patch} pixels does not fit in the memory of "
-                f"{self.device}. Choose another device, or free its memory."
-            )
-        self._limit = size // 2
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
-
-    @torch.inference_mode()
-    def _forward(self, batch: list[Patch]) -> NDArray[np.float32]:
-        values = self._to_device(np.stack([patch.values for patch in batch]))  # (B, T, C, P, P), as they were stored
-        positions = self._to_device(np.stack([patch.positions for patch in batch]))  # (B, T)
+    def _look(self, batch: list[Patch]) -> list[NDArray[np.float32]]:
+        """Scores of each patch of a batch, averaged over the members."""
+        values, positions = self._inputs(batch)
         total: Tensor | None = None
         for module, normalise in self._members:
             x = normalise(values, batch[0])
-            with torch.autocast(self.device.type, DTYPES[self.precision], enabled=self.precision != "fp32"):
+            with self._autocast():
                 scores = module(x, positions)  # (B, K, P, P)
             del x  # before the next member's
             total = scores.float() if total is None else total + scores.float()
@@ -192,15 +72,8 @@ class Predictor:
         if self.card.ignore:
             total = total[:, self._kept]
         mean: NDArray[np.float32] = (total / len(self._members)).cpu().numpy()
-        return mean
-
-    def _to_device(self, array: NDArray[np.generic]) -> Tensor:
-        if array.dtype == np.float64:
-            array = array.astype(np.float32)  # not every device has float64
-        tensor = torch.from_numpy(np.ascontiguousarray(array).astype(array.dtype.newbyteorder("="), copy=False))
-        if self.device.type == "cuda":
-            return tensor.pin_memory().to(self.device, non_blocking=True)
-        return tensor.to(self.device)
+        check_numbers(mean, self.card.name, self.precision, "scores")
+        return list(mean)
 
 
 def get_predictor(
