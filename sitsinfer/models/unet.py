@@ -28,6 +28,7 @@ class TemporalUNet(nn.Module):
     """Encode every date alone and decode what is pooled over dates; how to pool is for the networks built on it.
 
     Attributes:
+        map_widths: Channels of the decoder's maps, from the lowest resolution to the full one.
         frame_chunk: How many frames the encoder takes at once, but never less than one date of every sample; None for
             what suits the device: a few on a CPU, so that their maps stay in its cache, and all elsewhere. It changes
             speed and memory, not the result.
@@ -70,6 +71,7 @@ class TemporalUNet(nn.Module):
             )
         self.input_dim = input_dim
         self.stride = strided[1] ** (len(encoder_widths) - 1)
+        self.map_widths = tuple(reversed(decoder_widths))
         self.pad_value = pad_value
         self.frame_chunk: int | None = None
         self._mixes_frames = encoder_norm == "batch"
