@@ -179,7 +179,7 @@ def process_tile(task: Task[Any], store: Store, plan: Plan, tile: Tile) -> TileR
         del inputs  # before its place is given to the next
         memory.give_back()
     computed = time.monotonic()
-    store.write(tile, result.layers)
+    store.write(tile, result.layers, result.found)
     report = TileReport(
         name=tile.name,
         valid=result.valid,
@@ -221,7 +221,7 @@ def _checksum(result: TileResult) -> int:
     checksum = 0
     for name in sorted(result.layers):
         checksum = zlib.crc32(result.layers[name].tobytes(), checksum)
-    return checksum
+    return zlib.crc32(result.found, checksum)
 
 
 def _is_current(outputs: Outputs, store: Path, fingerprint: Fingerprint) -> bool:

@@ -39,7 +39,7 @@ class TileReport:
     Attributes:
         name: The tile's name.
         valid: Pixels with at least one valid observation.
-        checksum: CRC-32 of its layers.
+        checksum: CRC-32 of its layers, and of what else was found.
         read, compute, write: Seconds each took; computing counts from when the device was free.
     """
 
@@ -124,6 +124,7 @@ class Store:
         with writing_to(path):
             path.mkdir(exist_ok=True)
             (path / "tiles").mkdir(exist_ok=True)
+            (path / "found").mkdir(exist_ok=True)
             group = zarr.open_group(path / "layers", mode="w")
             for layer in layers:
                 group.create_array(
@@ -181,20 +182,46 @@ class Store:
             layers.append(Layer(**{**entry, **sequences, "dates": dates, "classes": classes}))
         return cls(path, tuple(layers), GeoBox(shape, Affine(*grid["transform"]), grid["crs"]), tiles)
 
-    def write(self, tile: Tile, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Write the core of a tile: one array (bands, height, width) a layer.
+    def write(self, tile: Tile, arrays: Mapping[str, NDArray[Any]], found: bytes = b"") -> None:
+        """Write the core of a tile: one array (bands, height, width) a layer, and what else was found.
+
+        Raises:
+            OutputError: If the disk is full or gone.
+        """
+        for name, values in arrays.items():
+            self.paint(name, tile.core, values)
+        if found:
+            with writing_to(self.path):
+                self._found(tile).write_bytes(found)
+
+    def paint(self, name: str, window: Window, values: NDArray[Any]) -> None:
+        """Write a window of a layer, (bands, height, width). Only whole tiles may be written by several at a time.
 
         Raises:
             OutputError: If the disk is full or gone.
         """
         with writing_to(self.path):
-            for name, values in arrays.items():
-                core, array = tile.core.shift(*self.tiles.shift), self._array(name)
-                assert values.shape == (array.shape[0], *core.shape), "a layer of another depth or tile"
-                array[:, core.row : core.stop_row, core.col : core.stop_col] = values
+            inner, array = window.shift(*self.tiles.shift), self._array(name)
+            assert values.shape == (array.shape[0], *inner.shape), "a layer of another depth or tile"
+            array[:, inner.row : inner.stop_row, inner.col : inner.stop_col] = values
+
+    def found(self, tile: Tile) -> bytes:
+        """What else was found in a tile that is done; empty for nothing.
+
+        Raises:
+            StoreError: If it cannot be read.
+        """
+        try:
+            return self._found(tile).read_bytes()
+        except FileNotFoundError:
+            return b""
+        except OSError as error:
+            raise StoreError(
+                f"Cannot read {self._found(tile)}: {error.strerror}. Set overwrite to start anew."
+            ) from error
 
     def mark(self, report: TileReport) -> None:
-        """Note that a tile is whole; only call it after the last of its layers is written."""
+        """Note that a tile is whole; only call it after all of it is written."""
         with writing_to(self.path):
             _write_whole(self._marker(report.name), json.dumps(asdict(report)))
 
@@ -221,6 +248,9 @@ class Store:
 
         return zarr.open_array(self.path / "layers" / name, mode="r+")
 
+    def _found(self, tile: Tile) -> Path:
+        return self.path / "found" / tile.name
+
     def _marker(self, name: str) -> Path:
         return self.path / "tiles" / f"{name}.json"
 
@@ -245,7 +275,7 @@ def _strange(path: Path) -> str | None:
     """Something in a folder that no store holds; ``None`` if there is no such thing."""
     if not path.is_dir():
         return None
-    ours = {LOCK, "run.json", "run.json.tmp", "layers", "tiles"}
+    ours = {LOCK, "run.json", "run.json.tmp", "layers", "tiles", "found"}
     return next((part.name for part in path.iterdir() if part.name not in ours), None)
 
 

@@ -40,6 +40,21 @@ def test_what_no_tile_wrote_is_nodata(tmp_path: Path) -> None:
     assert (create(tmp_path / "store").source("classes").read(whole(GRID)) == 255).all()
 
 
+def test_what_else_a_tile_found_is_kept_beside_its_layers(tmp_path: Path) -> None:
+    store = create(tmp_path / "store")
+    first, second = store.tiles[0, 0], store.tiles[1, 2]
+    store.write(first, {"classes": truth(first.core)}, b"a parcel")
+    store.write(second, {"classes": truth(second.core)})
+    assert (store.found(first), store.found(second)) == (b"a parcel", b"")
+
+
+def test_a_window_across_tiles_is_painted(tmp_path: Path) -> None:
+    store, window = create(tmp_path / "store"), Window(4, 0, 11, 37)
+    store.paint("classes", window, truth(window))
+    np.testing.assert_array_equal(store.source("classes").read(window), truth(window))
+    assert (store.source("classes").read(Window(15, 0, 8, 37)) == 255).all()
+
+
 def test_a_store_opened_again_knows_all_it_was_created_with(tmp_path: Path) -> None:
     store = create(tmp_path / "store")
     tile = store.tiles[1, 2]

@@ -24,10 +24,12 @@ class TileResult:
     Attributes:
         layers: One array (bands, height, width) a layer, over the tile's core; none where nothing was observed.
         valid: Pixels of the core with at least one valid observation.
+        found: What else the task keeps of the tile until it is published, in a form of its own; empty for nothing.
     """
 
     layers: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     valid: int = 0
+    found: bytes = b""
 
 
 class Task(Protocol[Inputs]):

@@ -17,8 +17,9 @@ from sitsinfer.layers import ClassInfo
 from sitsinfer.patches import Patch
 from sitsinfer.series import Acquisition, Series, Stack
 from sitsinfer.series.types import Image, RasterSource
-from sitsinfer.tasks import segment as module
-from sitsinfer.tasks.segment import FULL, NODATA, Segment
+from sitsinfer.tasks import patchwork
+from sitsinfer.tasks.patchwork import NODATA
+from sitsinfer.tasks.segment import FULL, Segment
 from tests.fakes import CARD as FAKE
 
 DATES = (datetime.date(2021, 3, 2), datetime.date(2021, 3, 7), datetime.date(2021, 8, 30))
@@ -79,7 +80,7 @@ def land(monkeypatch: pytest.MonkeyPatch) -> Land:
 
 
 def use(monkeypatch: pytest.MonkeyPatch, land: Land, model: Any) -> Land:
-    monkeypatch.setattr(module, "read_stack", land.read)
+    monkeypatch.setattr(patchwork, "read_stack", land.read)
     monkeypatch.setattr("sitsinfer.predict.get_predictor", lambda *args: model)
     return land
 
