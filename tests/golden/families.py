@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from sitsinfer import models
 from sitsinfer.metrics.segmentation import SegmentationScores, confusion_matrix, ignore_class
-from tests.golden import tamrf
+from tests.golden import panoptic_metrics, tamrf
 from tests.golden.generator import Arrays, Fixture, NotBuiltError, check_state_dict, fill_and_check
 
 Family = Callable[[Fixture], tuple[Arrays, Arrays]]
@@ -136,6 +136,7 @@ FAMILIES: dict[str, Family] = {
     "convgru": _series_model,
     "recunet": _series_model,
     "metrics_semantic": _metrics_semantic,
+    "metrics_panoptic": panoptic_metrics.run,
     "checkpoint_folder": _checkpoint_folder,
     "tamrf": tamrf.run,
 }
