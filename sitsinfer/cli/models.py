@@ -9,6 +9,8 @@ import typer
 if TYPE_CHECKING:
     from sitsinfer.weights import Card, FusionCard
 
+Release = Annotated[Path, typer.Argument(help="The release: conf.json and Fold_1 to Fold_5.", show_default=False)]
+NormFile = Annotated[Path, typer.Option("--norm", help="NORM_S2_patch.json of PASTIS.", show_default=False)]
 OutFolder = Annotated[Path, typer.Option(help="Model folder to write.", show_default=False)]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a model that is there.")]
 
@@ -22,6 +24,12 @@ class NormFolds(StrEnum):
 
     TRAIN = "train"
     TEST = "test"
+
+
+NormFoldsOption = Annotated[
+    NormFolds,
+    typer.Option("--norm-folds", help="Normalise by the folds trained on, or by the one tested on as published."),
+]
 
 
 @app.command("list")
@@ -83,13 +91,11 @@ def _of_fusion(card: "FusionCard") -> dict[str, str]:
 
 @import_app.command("utae")
 def import_utae(
-    folder: Annotated[Path, typer.Argument(help="The release: conf.json and Fold_1 to Fold_5.", show_default=False)],
-    norm: Annotated[Path, typer.Option(help="NORM_S2_patch.json of PASTIS.", show_default=False)],
+    folder: Release,
+    norm: NormFile,
     out: OutFolder,
     fold: Annotated[str, typer.Option(help="1 to 5, or all: their scores are averaged.", metavar="1-5|all")] = "all",
-    norm_folds: Annotated[
-        NormFolds, typer.Option(help="Normalise by the folds trained on, or by the one tested on as published.")
-    ] = NormFolds.TRAIN,
+    norm_folds: NormFoldsOption = NormFolds.TRAIN,
     overwrite: Overwrite = False,
 ) -> None:
     """Import U-TAE, or a competitor in its paper, as released with PASTIS."""
@@ -100,6 +106,28 @@ def import_utae(
     _check_free(out, overwrite)
     folds = [] if fold == "all" else [int(fold)]
     card = weights.import_utae(folder, folds, norm, out, norm_folds=norm_folds.value)
+    typer.echo(f"{out}  {card.title}")
+
+
+@import_app.command("paps")
+def import_paps(
+    folder: Release,
+    norm: NormFile,
+    out: OutFolder,
+    fold: Annotated[str, typer.Option(help="1 to 5: parcels of several networks have no mean.", metavar="1-5")] = "1",
+    norm_folds: NormFoldsOption = NormFolds.TRAIN,
+    overwrite: Overwrite = False,
+) -> None:
+    """Import PaPs, which finds parcels, on U-TAE or U-ConvLSTM, as released with PASTIS."""
+    from sitsinfer import weights
+
+    if not fold.isdecimal():
+        raise typer.BadParameter(
+            f"'{fold}' is no fold. Choose one from 1 to 5: parcels of several networks have no mean.",
+            param_hint="--fold",
+        )
+    _check_free(out, overwrite)
+    card = weights.import_paps(folder, int(fold), norm, out, norm_folds=norm_folds.value)
     typer.echo(f"{out}  {card.title}")
 
 

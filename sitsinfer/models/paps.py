@@ -267,20 +267,23 @@ class PaPs(nn.Module):
         least = self.min_confidence if min_confidence is None else min_confidence
         threshold = self.mask_threshold if mask_threshold is None else mask_threshold
         where = (centres & (heatmap[:, 0] >= least)).nonzero()
-        samples, rows, cols = where.unbind(1)
         heads = self.describe(maps, where)
-        # One copy of all boxes from the device and one of all masks: to wait for each parcel would take longest there.
-        boxes = self.boxes(where[:, 1:], heads.sizes).tolist()
         saliency = self.saliency(maps)[:, 0]
+        # Copied from the device all at once, as masks are below: to wait for each parcel would take longest there.
+        places, boxes = where.cpu(), self.boxes(where[:, 1:], heads.sizes).tolist()
         masks = [
             self.mask(shape, saliency[sample], box) > threshold
-            for shape, sample, box in zip(heads.shapes, samples.tolist(), boxes, strict=True)
+            for shape, sample, box in zip(heads.shapes, places[:, 0].tolist(), boxes, strict=True)
         ]
-        clipped = torch.tensor([_clipped(box, *heatmap.shape[2:]) for box in boxes], dtype=torch.int64).view(-1, 4)
+        samples, rows, cols = where.unbind(1)
         found = Detections(
-            where[:, 1:].cpu(), heatmap[samples, 0, rows, cols].cpu(), heads.scores.cpu(), clipped, _fetched(masks)
+            places[:, 1:],
+            heatmap[samples, 0, rows, cols].cpu(),
+            heads.scores.cpu(),
+            torch.tensor([_clipped(box, *heatmap.shape[2:]) for box in boxes], dtype=torch.int64).view(-1, 4),
+            _fetched(masks),
         )
-        ends = samples.bincount(minlength=len(heatmap)).cumsum(0).tolist()
+        ends = places[:, 0].bincount(minlength=len(heatmap)).cumsum(0).tolist()
         return [_part(found, start, end) for start, end in zip([0, *ends], ends, strict=False)]
 
     def assemble(
@@ -309,7 +312,7 @@ class PaPs(nn.Module):
             mask = detections.masks[index]
             free = mask & (instances[box] == 0)
             total, remaining = int(mask.sum()), int(free.sum())
-            if remaining == total or remaining > share * total:
+            if remaining == total or remaining / total > share:
                 instances[box][free] = rank
                 scores[:, *box][:, free] = detections.scores[index, :, None]
         return instances, scores

@@ -17,6 +17,7 @@ from sitsinfer.weights.folder import (
     save,
 )
 from sitsinfer.weights.fusion_card import FIRST_OF_YEAR, SENSORS, FusionCard, SensorCard
+from sitsinfer.weights.panoptic_release import import_paps
 from sitsinfer.weights.release import import_utae
 from sitsinfer.weights.tamrf import import_tamrf
 
@@ -34,6 +35,7 @@ __all__ = [
     "SensorCard",
     "import_dsen2",
     "import_dstfn",
+    "import_paps",
     "import_tamrf",
     "import_utae",
     "list_models",

@@ -1,7 +1,8 @@
 """Import of checkpoints as they were published: U-TAE and its competitors, trained on PASTIS.
 
 A release is a folder with ``conf.json``, all options of the training script, and ``Fold_1`` to ``Fold_5``, each with a
-``model.pth.tar``, which is a serialised dict with the key ``state_dict``.
+``model.pth.tar``, which is a serialised dict with the key ``state_dict``. Those for parcels, which
+:mod:`sitsinfer.weights.panoptic_release` imports, share all of this.
 """
 
 from __future__ import annotations
@@ -125,23 +126,33 @@ def import_utae(
         WeightsError: If a file is missing or is not what it should be, or the weights do not fit the architecture.
         OutputError: If ``out`` cannot be written.
     """
-    conf = _read_json(folder / "conf.json")
+    conf = read_json(folder / "conf.json")
     folds = list(folds) or _folds_of(folder)
-    statistics = _read_json(norm)
+    statistics = read_json(norm)
     members = tuple(
-        _member(fold, statistics, norm, norm_folds, f"Fold_{fold}" if len(folds) > 1 else "") for fold in folds
+        read_member(fold, statistics, norm, norm_folds, f"Fold_{fold}" if len(folds) > 1 else "") for fold in folds
     )
     card = _card(conf, folder, folds, members, norm_folds)
     state_dicts = []
     for fold in folds:
-        path = folder / f"Fold_{fold}" / "model.pth.tar"
+        path = checkpoint_of(folder, fold)
         state_dict = read_state_dict(path)
         build_module(card, state_dict, path)
         state_dicts.append(state_dict)
     return save(out, card, state_dicts)
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def checkpoint_of(folder: Path, fold: int) -> Path:
+    """Where a release holds the network of a fold."""
+    return folder / f"Fold_{fold}" / "model.pth.tar"
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object as it was published.
+
+    Raises:
+        WeightsError: If there is none.
+    """
     try:
         entries = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -160,10 +171,23 @@ def _folds_of(folder: Path) -> list[int]:
     return folds
 
 
-def _member(fold: int, statistics: Mapping[str, Any], path: Path, norm_folds: str, name: str) -> Member:
-    """One fold's network, with its statistics: the plain mean over those of the folds chosen, as reflectance."""
+def read_member(
+    fold: int, statistics: Mapping[str, Any], path: Path, norm_folds: Literal["train", "test"], name: str = ""
+) -> Member:
+    """Tell what normalises the input of one fold's network: the plain mean over the folds chosen, as reflectance.
+
+    Args:
+        fold: Which, 1 to 5.
+        statistics: What ``path`` holds.
+        path: ``NORM_S2_patch.json``, for errors.
+        norm_folds: As for :func:`import_utae`.
+        name: Of the member.
+
+    Raises:
+        WeightsError: If there is no such fold, or the statistics lack it.
+    """
     if fold not in FOLDS:
-        raise WeightsError(f"There is no fold {fold}. Choose 1 to 5, or all.")
+        raise WeightsError(f"There is no fold {fold}. Choose one from 1 to 5.")
     # Network k was trained on folds k, k+1, k+2, validated on k+3 and tested on k+4, counted in a circle.
     chosen = [f"Fold_{(fold - 1 + step) % 5 + 1}" for step in ((0, 1, 2) if norm_folds == "train" else (4,))]
     columns = {}
@@ -178,21 +202,50 @@ def _member(fold: int, statistics: Mapping[str, Any], path: Path, norm_folds: st
     return Member(name, columns["mean"], columns["std"])
 
 
-def _card(conf: Mapping[str, Any], folder: Path, folds: Sequence[int], members: tuple[Member, ...], norm: str) -> Card:
+def _card(
+    conf: Mapping[str, Any],
+    folder: Path,
+    folds: Sequence[int],
+    members: tuple[Member, ...],
+    norm_folds: Literal["train", "test"],
+) -> Card:
     architecture, hyperparameters = _network(conf, folder / "conf.json")
     name = f"{conf['model']}-pastis-fold-{folds[0]}" if len(folds) == 1 else f"{conf['model']}-pastis"
     listed = ", ".join(str(fold) for fold in folds)
-    return Card(
+    return make_card(
+        conf,
+        folder,
+        folds,
         name=name,
         title=f"{conf['model']} trained on PASTIS, fold {listed}" + (", scores averaged" if len(folds) > 1 else ""),
         description=(
             f"Crop types of France from a year of Sentinel-2 (September to November of the next year), 10 m. Input is "
-            f"normalised by the statistics of the {norm} folds. Void label (19) marks parcels cut by the border of a "
-            f"training patch; it is no land cover and is never predicted."
+            f"normalised by the statistics of the {norm_folds} folds. Void label (19) marks parcels cut by the border "
+            f"of a training patch; it is no land cover and is never predicted."
         ),
         architecture=architecture,
         hyperparameters=hyperparameters,
         task="segment",
+        margin=4,
+        blend=4,
+        members=members,
+        ignore=(VOID,),
+    )
+
+
+def make_card(conf: Mapping[str, Any], folder: Path, folds: Sequence[int], **entries: Any) -> Card:
+    """Make a card of what all releases share, and of what is theirs.
+
+    Args:
+        conf: What ``conf.json`` holds.
+        folder: The release.
+        folds: Whose networks the model holds.
+        **entries: The other fields of the card.
+
+    Raises:
+        WeightsError: If the reference date is missing, or the fields do not fit each other.
+    """
+    return Card(
         sensor="sentinel-2",
         bands=BANDS,
         scale=SCALE,
@@ -200,12 +253,8 @@ def _card(conf: Mapping[str, Any], folder: Path, folds: Sequence[int], members: 
         positions="days",
         reference_date=_reference_date(conf, folder / "conf.json"),
         patch=128,
-        margin=4,
-        blend=4,
         fill="reflect",
-        members=members,
         classes=CLASSES,
-        ignore=(VOID,),
         licence="See the release",
         citation=(
             "V. Sainte Fare Garnot and L. Landrieu, Panoptic Segmentation of Satellite Image Time Series with "
@@ -213,6 +262,7 @@ def _card(conf: Mapping[str, Any], folder: Path, folds: Sequence[int], members: 
         ),
         source=f"Published checkpoint, {', '.join(f'Fold_{fold}/model.pth.tar' for fold in folds)}",
         digest="0" * 64,
+        **entries,
     )
 
 
@@ -223,6 +273,23 @@ def _network(conf: Mapping[str, Any], path: Path) -> tuple[str, dict[str, Any]]:
         raise WeightsError(
             f"{path} is of a model '{model}'. Expected a semantic release: utae, {', '.join(_COMPETITORS)}."
         )
+    return network_options(model, conf, path)
+
+
+def network_options(model: str, conf: Mapping[str, Any], path: Path) -> tuple[str, dict[str, Any]]:
+    """Tell what a model of the paper is here.
+
+    Args:
+        model: Its name in the published code; one that is known here.
+        conf: What ``conf.json`` holds.
+        path: That file, for errors.
+
+    Returns:
+        Our architecture and its hyper-parameters.
+
+    Raises:
+        WeightsError: If an option is missing, or the model was trained on other classes or on single dates.
+    """
     if conf.get("num_classes") != len(CLASSES):
         raise WeightsError(f"{path} has {conf.get('num_classes')} classes. Expected the {len(CLASSES)} of PASTIS.")
     if conf.get("mono_date"):
@@ -230,9 +297,18 @@ def _network(conf: Mapping[str, Any], path: Path) -> tuple[str, dict[str, Any]]:
     if model != "utae":
         architecture, fixed = _COMPETITORS[model]
         return architecture, {**fixed, "pad_value": conf.get("pad_value", 0)}
-    if missing := [option for option in _UTAE_OPTIONS if option not in conf]:
+    return "utae", {"input_dim": len(BANDS), **read_options(conf, _UTAE_OPTIONS, path)}
+
+
+def read_options(conf: Mapping[str, Any], names: Sequence[str], path: Path) -> dict[str, Any]:
+    """Read options of the training script.
+
+    Raises:
+        WeightsError: If one is missing.
+    """
+    if missing := [name for name in names if name not in conf]:
         raise WeightsError(f"{path} lacks the option '{missing[0]}'. Expected the file as it was published.")
-    return "utae", {"input_dim": len(BANDS), **{option: conf[option] for option in _UTAE_OPTIONS}}
+    return {name: conf[name] for name in names}
 
 
 def _reference_date(conf: Mapping[str, Any], path: Path) -> datetime.date:

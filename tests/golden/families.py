@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import tempfile
 from collections.abc import Callable
@@ -15,8 +14,15 @@ from torch import Tensor, nn
 
 from sitsinfer import models
 from sitsinfer.metrics.segmentation import SegmentationScores, confusion_matrix, ignore_class
-from tests.golden import panoptic_metrics, tamrf
-from tests.golden.generator import Arrays, Fixture, NotBuiltError, check_state_dict, fill_and_check
+from tests.golden import panoptic_metrics, paps, tamrf
+from tests.golden.generator import (
+    Arrays,
+    Fixture,
+    NotBuiltError,
+    check_state_dict,
+    fill_and_check,
+    write_unit_statistics,
+)
 
 Family = Callable[[Fixture], tuple[Arrays, Arrays]]
 """From a fixture to what we compute and what is expected, by the same names."""
@@ -113,12 +119,13 @@ def _checkpoint_folder(fixture: Fixture) -> tuple[Arrays, Arrays]:
     """Import a published folder into a model folder, load that, and run each fold alone."""
     from sitsinfer import weights
 
+    if "backbone" in fixture.hyperparameters:
+        return paps.run_checkpoint(fixture)
     if fixture.hyperparameters.get("model") != "utae":
         raise NotBuiltError
     folds = fixture.spec["ensemble"]["folds"]
     with tempfile.TemporaryDirectory() as scratch:
-        norm, out = Path(scratch) / "NORM_S2_patch.json", Path(scratch) / "model"
-        norm.write_text(json.dumps({f"Fold_{k}": {"mean": [0.0] * 10, "std": [1.0] * 10} for k in range(1, 6)}))
+        norm, out = write_unit_statistics(Path(scratch)), Path(scratch) / "model"
         card = weights.import_utae(fixture.path / "weights", folds, norm, out)
         modules = weights.load_modules(card, out)
     check_state_dict(modules[0], fixture.spec["state_dict"])
@@ -135,6 +142,8 @@ FAMILIES: dict[str, Family] = {
     "convlstm": _series_model,
     "convgru": _series_model,
     "recunet": _series_model,
+    "paps": paps.run,
+    "paps_heads": paps.run_heads,
     "metrics_semantic": _metrics_semantic,
     "metrics_panoptic": panoptic_metrics.run,
     "checkpoint_folder": _checkpoint_folder,
