@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from sitsinfer.batches import Batches
 from sitsinfer.device import check_numbers, keep
@@ -72,6 +72,9 @@ class Detector(Batches[list[Sighting]]):
         if not all(isinstance(module, PaPs) for module in modules):
             raise WeightsError(f"Model '{card.name}' is a {card.architecture}, which finds no parcels. Choose a paps.")
         super().__init__(card, modules, device, precision, batch_size)
+        for module, _ in self._members:
+            # Among numbers that are none there is no centre: nothing would be found, and nobody told.
+            module.get_submodule("heatmap_conv").register_forward_hook(self._check)
         self._thresholds = min_confidence, mask_threshold
         self._codes = np.array([entry.code for entry in card.classes], np.uint8)
         self._ignored = np.isin(self._codes, card.ignore)
@@ -99,16 +102,18 @@ class Detector(Batches[list[Sighting]]):
             found = module.detect(normalise(values, batch[0]), positions, *self._thresholds)
         return [self._sightings(detections) for detections in found]
 
+    def _check(self, _module: nn.Module, _inputs: object, heatmap: Tensor) -> None:
+        check_numbers(heatmap.float().cpu().numpy(), self.card.name, self.precision, "confidences")
+
     def _sightings(self, found: Detections) -> list[Sighting]:
         """What is found in a patch, as NumPy, less what has no pixel."""
-        scores = found.scores.float().cpu().numpy()
+        scores = found.scores.numpy()
         check_numbers(scores, self.card.name, self.precision, "scores")
         codes = self._codes[np.where(self._ignored, -np.inf, scores).argmax(axis=1)]
-        confidences = found.confidences.float().cpu().numpy()
         return [
-            Sighting(row, col, Window(*box), int(code), float(confidence), mask.cpu().numpy())
+            Sighting(row, col, Window(*box), int(code), confidence, mask.numpy())
             for (row, col), box, code, confidence, mask in zip(
-                found.centres.tolist(), found.boxes.tolist(), codes, confidences, found.masks, strict=True
+                found.centres.tolist(), found.boxes.tolist(), codes, found.confidences.tolist(), found.masks, strict=True
             )
             if mask.any()
         ]

@@ -1,0 +1,110 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from sitsinfer import models, weights
+from sitsinfer.detect import Detector, Sighting, get_detector
+from sitsinfer.errors import WeightsError
+from sitsinfer.grid import Window
+from sitsinfer.layers import ClassInfo
+from sitsinfer.models.paps import PaPs
+from sitsinfer.patches import Patch
+from tests.fakes import CARD as FAKE
+from tests.fakes import TINY_UTAE
+
+CARD = replace(
+    FAKE,
+    architecture="paps",
+    task="panoptic",
+    hyperparameters={"input_dim": 2, "encoder": TINY_UTAE, "num_classes": 4, "shape_size": 5, "min_confidence": 0.1},
+    patch=16,
+    margin=2,
+    classes=tuple(ClassInfo(code, f"class {code}", (code, 0, 0)) for code in (0, 3, 7, 20)),
+    ignore=(0, 20),
+)
+
+
+def network(seed: int = 3) -> PaPs:
+    """A network of random weights that finds parcels of some pixels."""
+    torch.manual_seed(seed)
+    module = models.build("paps", CARD.hyperparameters).eval()
+    assert isinstance(module, PaPs)
+    with torch.no_grad():
+        module.size_mlp[6].bias.fill_(5)
+        module.saliency_conv.conv[4].bias.fill_(4)
+    return module
+
+
+def patch_of(seed: int, days: tuple[int, ...] = (3, 8, 40)) -> Patch:
+    values = np.random.default_rng(seed).integers(1, 9000, (len(days), 2, 16, 16)).astype(np.uint16)
+    ones = np.ones(len(days), np.float32)
+    return Patch(values, ones * np.float32(1e-4), ones * 0, np.array(days), 0)
+
+
+def told(sightings: list[Sighting]) -> list[tuple[object, ...]]:
+    return [(s.row, s.col, s.box, s.code, round(s.confidence, 5), s.mask.tobytes()) for s in sightings]
+
+
+def test_parcels_lie_in_the_patch_and_have_pixels() -> None:
+    (found,) = Detector(CARD, [network()]).detect([patch_of(0)])
+    assert len(found) > 2
+    for sighting in found:
+        assert sighting.box.intersection(Window(0, 0, 16, 16)) == sighting.box
+        assert sighting.mask.shape == sighting.box.shape
+        assert sighting.mask.any()
+        assert 0.1 <= sighting.confidence <= 1
+
+
+def test_classes_that_are_ignored_are_never_told() -> None:
+    module = network()
+    with torch.no_grad():
+        module.class_mlp[4].bias.copy_(torch.tensor([9.0, 0, 0.5, 9]))
+    (found,) = Detector(CARD, [module]).detect([patch_of(0)])
+    assert {sighting.code for sighting in found} <= {3, 7}
+    assert found
+
+
+def test_what_shares_the_batch_changes_nothing() -> None:
+    patches = [patch_of(seed) for seed in range(3)]
+    alone = [told(found) for found in Detector(CARD, [network()]).detect(patches)]
+    together = [told(found) for found in Detector(CARD, [network()], batch_size=3).detect(patches)]
+    assert together == alone
+
+
+def test_patches_of_other_dates_are_looked_at_apart() -> None:
+    patches = [patch_of(0), patch_of(1, (3, 9)), patch_of(2)]
+    found = list(Detector(CARD, [network()], batch_size=3).detect(patches))
+    assert [told(one) for one in found] == [told(next(Detector(CARD, [network()]).detect([p]))) for p in patches]
+
+
+def test_thresholds_that_are_given_win() -> None:
+    (most,) = Detector(CARD, [network()]).detect([patch_of(0)])
+    limit = sorted(sighting.confidence for sighting in most)[len(most) // 2]
+    (fewer,) = Detector(CARD, [network()], min_confidence=limit).detect([patch_of(0)])
+    assert 0 < len(fewer) < len(most)
+    assert all(sighting.confidence >= limit for sighting in fewer)
+    (none,) = Detector(CARD, [network()], mask_threshold=1.0).detect([patch_of(0)])
+    assert none == []
+
+
+def test_numbers_that_are_none_are_an_error() -> None:
+    module = network()
+    with torch.no_grad():
+        module.heatmap_conv[0].conv[4].bias.fill_(float("nan"))
+    with pytest.raises(WeightsError, match="Model 'fake' gives confidences that are not numbers in fp32"):
+        list(Detector(CARD, [module]).detect([patch_of(0)]))
+
+
+def test_a_network_that_finds_no_parcels_is_refused() -> None:
+    with pytest.raises(WeightsError, match="Model 'fake' is a utae, which finds no parcels. Choose a paps"):
+        Detector(replace(CARD, architecture="utae"), [models.build("utae", {"input_dim": 2, **TINY_UTAE})])
+
+
+def test_a_detector_is_loaded_once_for_each_way_of_using_it(tmp_path: Path) -> None:
+    card = weights.save(tmp_path, CARD, [network().state_dict()])
+    first = get_detector(card, tmp_path, threads=1)
+    assert get_detector(card, tmp_path, threads=1) is first
+    assert get_detector(card, tmp_path, threads=1, min_confidence=0.5) is not first
