@@ -94,7 +94,7 @@ def _void_label(conf: Mapping[str, Any], path: Path) -> int:
     background, void = labels.values()
     if background != BACKGROUND:
         raise WeightsError(f"{path} has background_label {background}. Expected {BACKGROUND}, as in PASTIS.")
-    if void not in {entry.code for entry in CLASSES} - {BACKGROUND}:
+    if void not in [entry.code for entry in CLASSES if entry.code != BACKGROUND]:
         raise WeightsError(f"{path} has void_label {void}. Expected a class of PASTIS from 1 to {len(CLASSES) - 1}.")
     return int(void)
 

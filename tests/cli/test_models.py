@@ -9,7 +9,7 @@ from sitsinfer import models, weights
 from sitsinfer.cli.models import app
 from sitsinfer.errors import OutputError, WeightsError
 from tests.fakes import TINY_UTAE
-from tests.weights.published import TINY_TAMRF, tamrf_tensors, write_tamrf
+from tests.weights.published import TINY_TAMRF, tamrf_tensors, write_paps, write_tamrf
 
 OPTIONS = TINY_UTAE | {"encoder_widths": [4, 4], "decoder_widths": [4, 4], "out_conv": [4, 20]}
 
@@ -51,6 +51,31 @@ def test_a_fold_that_is_no_number_is_misuse(arguments: list[str]) -> None:
     result = CliRunner().invoke(app, [*arguments, "--fold", "first"])
     assert result.exit_code == 2
     assert "'first' is no fold" in result.output
+
+
+def test_one_fold_of_a_panoptic_release_is_imported(arguments: list[str], tmp_path: Path) -> None:
+    release = write_paps(tmp_path / "panoptic", {1: 0.3, 2: 0.8})
+    command = ["import", "paps", str(release), *arguments[3:]]
+    result = CliRunner().invoke(app, command, catch_exceptions=False)
+    assert result.exit_code == 0
+    assert "utae with PaPs trained on PASTIS, fold 1" in result.stdout
+    shown = CliRunner().invoke(app, ["show", str(tmp_path / "out")], catch_exceptions=False).stdout
+    assert "classes  1 Meadow, 2 Soft winter wheat" in shown
+    with pytest.raises(OutputError, match="already exists"):
+        CliRunner().invoke(app, command, catch_exceptions=False)
+    changed = [*command, "--fold", "2", "--norm-folds", "test", "--overwrite"]
+    assert "fold 2" in CliRunner().invoke(app, changed, catch_exceptions=False).stdout
+    card, _ = weights.load_card(str(tmp_path / "out"), task="panoptic")
+    assert card.hyperparameters["min_confidence"] == 0.8
+    assert "statistics of the test folds" in card.description
+
+
+@pytest.mark.parametrize("folds", ["all", "1,2"])
+def test_several_folds_of_a_panoptic_release_are_misuse(arguments: list[str], folds: str) -> None:
+    result = CliRunner().invoke(app, ["import", "paps", *arguments[2:], "--fold", folds])
+    assert result.exit_code == 2
+    assert f"'{folds}' is no fold" in result.output
+    assert "have no mean" in " ".join(result.output.replace("│", " ").split())
 
 
 def test_embedded_models_are_listed() -> None:

@@ -1,7 +1,8 @@
 """Checkpoints and configurations as they are published, with weights of our own."""
 
+import json
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from sitsinfer import models
+from sitsinfer.weights.release import BANDS, network_options
+from tests.fakes import TINY_UTAE
 
 TINY_TAMRF: dict[str, Any] = {
     "hr_bands": 10,
@@ -152,3 +155,47 @@ def write_tamrf(folder: Path, tensors: dict[str, Tensor] | None = None, config: 
     content = {"epoch": 7, "state_dict": tamrf_tensors(TINY_TAMRF) if tensors is None else tensors, "loops": {}}
     torch.save(content, folder / "1_tiny.ckpt")
     return folder / "1_tiny.ckpt", hydra
+
+
+def write_paps(folder: Path, tuned: Mapping[int, float], **changes: Any) -> Path:
+    """Write a panoptic release of tiny networks.
+
+    Args:
+        folder: Where to.
+        tuned: The least confidence that each fold's checkpoint holds.
+        **changes: Options that differ.
+
+    Returns:
+        The folder.
+    """
+    heads = {
+        "num_classes": 20,
+        "shape_size": 16,
+        "mask_conv": True,
+        "min_confidence": 0.2,
+        "min_remain": 0.5,
+        "mask_threshold": 0.4,
+    }
+    conf: dict[str, Any] = {
+        "backbone": "utae",
+        **TINY_UTAE,
+        "out_conv": [4, 20],
+        **heads,
+        "background_label": 0,
+        "void_label": 19,
+        "ref_date": "2018-09-01",
+        "mono_date": None,
+        "lr": 0.01,
+        **changes,
+    }
+    backbone, encoder = network_options(conf["backbone"], conf, folder)
+    del encoder["input_dim"]
+    options = {"input_dim": len(BANDS), "backbone": backbone, "encoder": encoder, **{key: conf[key] for key in heads}}
+    for fold, confidence in tuned.items():
+        torch.manual_seed(fold)
+        network = models.build("paps", {**options, "min_confidence": confidence})
+        (folder / f"Fold_{fold}").mkdir(parents=True)
+        content = {"epoch": 3, "state_dict": network.state_dict(), "optimizer": {"state": {}, "param_groups": []}}
+        torch.save(content, folder / f"Fold_{fold}" / "model.pth.tar")
+    (folder / "conf.json").write_text(json.dumps(conf))
+    return folder
