@@ -1,34 +1,23 @@
-"""``sitsinfer evaluate``: how far a map agrees with a reference."""
+"""``sitsinfer evaluate segmentation``: how far a map of classes agrees with a reference."""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from enum import StrEnum
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sitsinfer.cli import _options as opt
+from sitsinfer.cli.evaluate._quiet import unwarned
 
 if TYPE_CHECKING:
     from sitsinfer.metrics.segmentation import SegmentationScores
     from sitsinfer.products.raster import RasterLayer
 
-app = typer.Typer(no_args_is_help=True, help="Compare maps with a reference.")
-
 CODES = 256
 """Class codes are uint8."""
 
 
-@app.callback()
-def _evaluate() -> None:
-    """Compare maps with a reference."""
-
-
-@app.command()
 def segmentation(
     prediction: Annotated[Path, typer.Argument(help="A map of classes.", show_default=False)],
     reference: Annotated[Path, typer.Argument(help="The classes that are right, on any grid.", show_default=False)],
@@ -46,85 +35,13 @@ def segmentation(
     """
     from sitsinfer.products.raster import open_raster
 
-    with _unwarned(), open_raster(prediction) as predicted, open_raster(reference, predicted.grid) as truth:
+    with unwarned(), open_raster(prediction) as predicted, open_raster(reference, predicted.grid) as truth:
         scores = _compare(predicted, truth, tuple(ignore or ()))
         names = {info.code: info.name for info in (*truth.layer.classes, *predicted.layer.classes)}
     if json:
         _print_json(scores, names)
     else:
         _print_table(scores, names)
-
-
-class Sensor(StrEnum):
-    """Sensors whose point spread functions are known."""
-
-    HR = "hr"
-    LR = "lr"
-
-
-@app.command()
-def fusion(
-    prediction: Annotated[
-        Path,
-        typer.Argument(help="A raster, or a folder or cube of dates such as 'fuse' writes.", show_default=False),
-    ],
-    reference: Annotated[
-        Path, typer.Argument(help="What was observed, or is true: likewise, or any time series.", show_default=False)
-    ],
-    sensor: Annotated[
-        Sensor | None,
-        typer.Option(help="Sentinel-2 (hr) or Landsat (lr).", show_default="as names and pixels of the reference say"),
-    ] = None,
-    bands: Annotated[
-        str | None,
-        typer.Option(help="Bands to compare, such as B02,LST.", metavar="BANDS", show_default="all in both"),
-    ] = None,
-    truth: Annotated[
-        bool,
-        typer.Option(
-            "--truth",
-            help="The reference is true at 10 m, as of 'simulate --truth': compare the prediction as it is, unblurred.",
-        ),
-    ] = False,
-    margin: opt.Border = None,
-    csv: Annotated[
-        Path | None, typer.Option("--csv", help="Write the scores of each date to this file.", show_default=False)
-    ] = None,
-    overwrite: opt.Overwrite = False,
-) -> None:
-    """Score predicted dates: RMSE, normalised RMSE, spectral angle and frequency restoration of each band.
-
-    Images are matched by date and bands by name; clear pixels count. A reference of 30 m is compared with the
-    prediction as Landsat would have seen it, one of Sentinel-2 with bands blurred to the 20 m that it has, and one that
-    is --truth with the prediction as it is. One on other pixels is resampled.
-    """
-    from sitsinfer.errors import OutputError
-    from sitsinfer.metrics.fusion import compare, to_csv, to_table
-    from sitsinfer.metrics.fusion.matching import match
-    from sitsinfer.products.whole import whole_file
-
-    if csv is not None and csv.is_dir():
-        raise OutputError(f"{csv} is a folder. Choose a file for the scores.")
-    if csv is not None and csv.exists() and not overwrite:
-        raise OutputError(f"{csv} already exists. Set overwrite to replace it.")
-    with _unwarned():
-        matched = match(prediction, reference, None if sensor is None else sensor.value, opt.names(bands))
-    for note in matched.notes:
-        typer.echo(note, err=True)
-    table = to_csv(list(compare(matched.comparisons(), margin, truth=truth)))
-    if csv is not None:
-        with whole_file(csv) as draft:
-            draft.write_text(table, encoding="utf-8")
-    typer.echo(to_table(table))
-
-
-@contextmanager
-def _unwarned() -> Iterator[None]:
-    """Have it told once that a raster lies nowhere: by our error."""
-    from rasterio.errors import NotGeoreferencedWarning
-
-    with warnings.catch_warnings(action="ignore", category=NotGeoreferencedWarning):
-        yield
 
 
 def _compare(predicted: RasterLayer, truth: RasterLayer, ignore: tuple[int, ...]) -> SegmentationScores:
