@@ -110,16 +110,16 @@ def panoptic_scores(
     instance of several classes is a segment of each.
 
     What is true where the class is void is not known. As published, a prediction that matches a void instance, of
-    whatever class, is left out, and of the others the pixels on void are. Pixels of void in no instance, as beyond a
-    reference that covers a part of the map, do not occur in the published data: a prediction that matches nothing and
-    has most of its pixels there is left out too, after Kirillov et al.
+    whatever class, is left out, and of the others the pixels on void are. Void in no instance is what lies beyond a
+    reference that covers a part of the map: a prediction that matches nothing and has most of its pixels there is left
+    out too, after Kirillov et al.
 
     Args:
         overlaps: Pixels that true and predicted segments share.
         classes: Codes to score: without those of background and void.
         void: Codes of pixels whose truth is not known.
-        as_published: Count the segments of a class as the published code does: one too few in an image that the class
-            covers without a gap.
+        as_published: Count segments as the published code does: those beyond the reference as any other, and of a
+            class that covers the image without a gap one too few.
 
     Returns:
         Scores of this image, in the order of ``classes``.
@@ -129,12 +129,13 @@ def panoptic_scores(
     iou = known.pixels / unions
     matches = (known.true_instances > 0) & (known.pred_instances > 0) & (known.true_classes == known.pred_classes)
     matches &= iou > MATCH
-    beyond = ~np.isin(known.predicted, known.predicted[matches]) & _is_beyond(overlaps, void)
     matched = _per_class(known.true_classes[matches])
-    true, predicted = _count(known.truth), _count(known.predicted[~beyond])
     if as_published:
-        true -= _covers(known.truth, known.pixels)
-        predicted -= _covers(known.predicted, known.pixels)
+        true = _count(known.truth) - _covers(known.truth, known.pixels)
+        predicted = _count(known.predicted) - _covers(known.predicted, known.pixels)
+    else:
+        beyond = ~np.isin(known.predicted, known.predicted[matches]) & _is_beyond(overlaps, void)
+        true, predicted = _count(known.truth), _count(known.predicted[~beyond])
     chosen = list(classes)
     return PanopticScores(
         tuple(chosen),

@@ -93,8 +93,13 @@ def test_pixels_on_void_do_not_count():
 @pytest.mark.parametrize(("predicted", "spurious"), [(".2222...", 0), ("..2222..", 1), ("....3333", 0)])
 def test_a_prediction_mostly_beyond_the_reference_is_no_mistake(predicted, spurious):
     true, classes = lines("....1111"), lines("77774444")
-    scores = panoptic_scores(Overlaps.of(true, classes, lines(predicted), np.full((1, 8), 4)), [4], [VOID])
-    assert scores.spurious.tolist() == [spurious]
+    counts = Overlaps.of(true, classes, lines(predicted), np.full((1, 8), 4))
+    assert panoptic_scores(counts, [4], [VOID]).spurious.tolist() == [spurious]
+
+
+def test_beyond_the_reference_the_published_code_counts_on():
+    counts = Overlaps.of(lines("....1111"), lines("77774444"), lines(".2222..."), np.full((1, 8), 4))
+    assert table(panoptic_scores(counts, [4], [VOID], as_published=True)) == [[0, 1, 1]]
 
 
 def test_a_parcel_that_the_reference_cuts_is_found():

@@ -39,8 +39,9 @@ def panoptic(
     void: Annotated[
         list[int] | None,
         typer.Option(
-            help="A class code of the reference that says nothing of a pixel; may be given several times.",
-            show_default="pixels of the reference without a class",
+            help="A class code of the reference that says nothing of a pixel, as having none does; may be given "
+            "several times.",
+            show_default=False,
         ),
     ] = None,
     background: Annotated[int, typer.Option(help="The class code, in either map, of pixels in no parcel.")] = 0,
