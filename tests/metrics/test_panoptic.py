@@ -77,10 +77,19 @@ def test_an_instance_of_several_classes_is_a_segment_of_each():
     np.testing.assert_allclose(scores.iou, [6 / 10, 0])
 
 
-def test_a_prediction_that_matches_a_void_parcel_does_not_count():
-    true, predicted = lines("1111..", "222233"), lines("4445..", "2226.6")
-    scores = panoptic_scores(overlaps(true, {1: VOID, 2: 1, 3: 1}, predicted, {2: 1, 4: 1, 5: 1, 6: 1}), [1], [VOID])
-    assert table(scores) == [[1, 1, 1]], "4 is most of the void parcel, and 5 lies in it; 6 is spurious"
+@pytest.mark.parametrize(
+    ("predicted", "spurious"),
+    [("333333....", 0), ("..444455..", 2), ("...5555...", 1), (".......666", 1)],
+    ids=["most of both", "half of the void parcel", "much of the prediction only", "apart"],
+)
+def test_a_prediction_that_matches_a_void_parcel_does_not_count(predicted, spurious):
+    counts = overlaps(lines("11111....."), {1: VOID}, lines(predicted), {3: 1, 4: 1, 5: 1, 6: 1})
+    assert panoptic_scores(counts, [1], [VOID]).spurious.tolist() == [spurious]
+
+
+def test_a_prediction_mostly_on_a_larger_void_parcel_is_spurious():
+    counts = overlaps(lines("11111111.."), {1: VOID}, lines(".....3333."), {3: 1})
+    assert panoptic_scores(counts, [1], [VOID]).spurious.tolist() == [1]
 
 
 def test_pixels_on_void_do_not_count():
