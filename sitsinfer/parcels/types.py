@@ -70,7 +70,7 @@ def unpack(content: bytes) -> Iterator[Candidate]:
             places, codes, confidences = parts["places"], parts["codes"], parts["confidences"]
             sizes = places[:, 8] * places[:, 9]
             pixels = np.unpackbits(parts["masks"], count=int(sizes.sum())).view(np.bool_)
-    except (OSError, ValueError, KeyError, IndexError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, ValueError, KeyError, IndexError, zipfile.BadZipFile) as error:
         raise StoreError(f"What a tile found cannot be read ({error}). Set overwrite to start anew.") from error
     ends = np.cumsum(sizes)
     for place, code, confidence, end, size in zip(places.tolist(), codes, confidences, ends, sizes, strict=True):
