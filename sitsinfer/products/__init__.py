@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 DATE_TAG, SENSOR_TAG = "ACQUISITION_DATE", "SENSOR"
 """Tags by which what was published of a date is read again as an acquisition of a series."""
+GEOMETRY = "geometry"
+"""The column of a table that holds polygons, as WKB."""
 
 
 class LayerSource(Protocol):

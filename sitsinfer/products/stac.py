@@ -12,9 +12,10 @@ from pyproj import Transformer
 
 from sitsinfer import __version__
 from sitsinfer.grid import Grid
-from sitsinfer.layers import Layer
-from sitsinfer.products import DATE_TAG
+from sitsinfer.layers import ClassInfo, Layer
+from sitsinfer.products import DATE_TAG, GEOMETRY
 from sitsinfer.products.cube import is_cube, open_cube
+from sitsinfer.products.parcels import FORMATS, SCHEMA, is_parcels, read_parcel_file
 from sitsinfer.products.raster import open_raster
 from sitsinfer.products.whole import whole_file
 
@@ -30,8 +31,11 @@ MEDIA_TYPES: Mapping[str, str] = {
     ".tiff": "image/tiff; application=geotiff; profile=cloud-optimized",
     ".nc": "application/x-netcdf",
     ".zarr": "application/vnd+zarr",
+    **{ending: form.media_type for ending, form in FORMATS.items()},
 }
 """By the ending of a product's name."""
+TABLE_EXTENSION = "https://stac-extensions.github.io/table/v1.2.0/schema.json"
+"""Of an item with parcels."""
 SHA256 = "1220"
 """How a multihash says that 32 bytes of SHA-256 follow."""
 
@@ -41,22 +45,28 @@ def item_path(path: Path) -> Path:
     return path.with_suffix(".json")
 
 
-def write_item(path: Path, products: Mapping[str, Path], provenance: Mapping[str, Any]) -> None:
+def write_item(
+    path: Path, products: Mapping[str, Path], provenance: Mapping[str, Any], grid: Grid | None = None
+) -> None:
     """Write a STAC item that describes finished products of one run, all on one grid.
 
-    Grid, bands and classes are read from the files: the item tells what is in them.
+    Bands, columns and classes are read from the files: the item tells what is in them.
 
     Args:
         path: The item to write or to replace.
-        products: GeoTIFFs and cubes by the name of what each holds, beside ``path`` or elsewhere; at least one.
+        products: GeoTIFFs, cubes and files of parcels by the name of what each holds, beside ``path`` or elsewhere; at
+            least one.
         provenance: How they were made, as plain JSON: ``dates`` of the acquisitions, in ISO format, and whatever else
             is to be told, such as inputs, weights, options and timings. Each key becomes a property
             ``sitsinfer:<key>``.
+        grid: The grid of the run; if None, that of the first product, which then is a GeoTIFF or a cube.
 
     Raises:
         OutputError: If it cannot be written, or a product not read.
     """
-    item = _item(path, products, provenance)
+    if grid is None:
+        grid, _, _ = _contents(next(iter(products.values())))
+    item = _item(path, products, provenance, grid)
     with whole_file(path) as draft:
         draft.write_text(json.dumps(item, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
 
@@ -69,11 +79,10 @@ def is_item(path: Path) -> bool:
         return False
 
 
-def _item(path: Path, products: Mapping[str, Path], provenance: Mapping[str, Any]) -> dict[str, Any]:
+def _item(path: Path, products: Mapping[str, Path], provenance: Mapping[str, Any], grid: Grid) -> dict[str, Any]:
     """Build the item as plain JSON."""
     import pystac
 
-    grid, _, _ = _contents(next(iter(products.values())))
     outline = _footprint(grid)
     longitudes, latitudes = zip(*outline, strict=True)
     days = [date.fromisoformat(day) for day in provenance["dates"]]
@@ -89,7 +98,7 @@ def _item(path: Path, products: Mapping[str, Path], provenance: Mapping[str, Any
             "processing:software": {"sitsinfer": __version__},
             **{f"sitsinfer:{key}": value for key, value in provenance.items()},
         },
-        stac_extensions=list(EXTENSIONS),
+        stac_extensions=[*EXTENSIONS, *([TABLE_EXTENSION] if any(map(is_parcels, products.values())) else [])],
     )
     for name, product in products.items():
         item.add_asset(name, pystac.Asset(_href(product, path), **_asset(name, product)))
@@ -132,18 +141,35 @@ def _contents(path: Path) -> tuple[Grid, tuple[Layer, ...], str | None]:
 
 
 def _asset(name: str, path: Path) -> dict[str, Any]:
-    """Describe one product: its bytes, and what its bands hold."""
+    """Describe one product: its bytes, and what it holds."""
+    fields = _bytes(path) | (_table(path) if is_parcels(path) else _pixels(path))
+    media_type = MEDIA_TYPES[path.suffix.lower()]
+    return {"title": name, "media_type": media_type, "roles": ["data"], "extra_fields": fields}
+
+
+def _table(path: Path) -> dict[str, Any]:
+    """Rows, columns and classes of a file of parcels."""
+    file = read_parcel_file(path)
+    return {
+        "table:row_count": file.count,
+        "table:primary_geometry": GEOMETRY,
+        "table:columns": [
+            {"name": field.name, "type": "Polygon" if field.name == GEOMETRY else str(field.type)} for field in SCHEMA
+        ],
+        "classification:classes": _classes(file.classes),
+    }
+
+
+def _pixels(path: Path) -> dict[str, Any]:
+    """Data type, bands and date of a raster or a cube."""
     _, layers, day = _contents(path)
     prefixes = ("",) if len(layers) == 1 else tuple(f"{layer.name}/" for layer in layers)
-    fields = {
-        **_bytes(path),
+    return {
         **({} if day is None else {"datetime": f"{day}T00:00:00Z"}),
         "data_type": layers[0].dtype,
         "nodata": "nan" if math.isnan(layers[0].nodata) else layers[0].nodata,
         "bands": [band for layer, prefix in zip(layers, prefixes, strict=True) for band in _bands(layer, prefix)],
     }
-    media_type = MEDIA_TYPES[path.suffix.lower()]
-    return {"title": name, "media_type": media_type, "roles": ["data"], "extra_fields": fields}
 
 
 def _bytes(path: Path) -> dict[str, Any]:
@@ -169,13 +195,18 @@ def _band(name: str, scale: float, unit: str, layer: Layer) -> dict[str, Any]:
     if scale != 1:
         band |= {"raster:scale": scale, "raster:offset": 0.0}
     if layer.is_categorical:
-        band["classification:classes"] = [
-            {
-                "value": entry.code,
-                "name": "-".join("".join(c if c.isalnum() else " " for c in entry.name).split()),
-                "title": entry.name,
-                "color_hint": "{:02X}{:02X}{:02X}".format(*entry.color),
-            }
-            for entry in layer.classes
-        ]
+        band["classification:classes"] = _classes(layer.classes)
     return band
+
+
+def _classes(classes: tuple[ClassInfo, ...]) -> list[dict[str, Any]]:
+    """A legend as the classification extension has it."""
+    return [
+        {
+            "value": entry.code,
+            "name": "-".join("".join(c if c.isalnum() else " " for c in entry.name).split()),
+            "title": entry.name,
+            "color_hint": "{:02X}{:02X}{:02X}".format(*entry.color),
+        }
+        for entry in classes
+    ]

@@ -4,11 +4,14 @@ from pathlib import Path
 
 import pystac
 import pytest
+import shapely
 
 from sitsinfer.errors import OutputError
 from sitsinfer.products import dated
 from sitsinfer.products.cog import write_cog
+from sitsinfer.products.parcels import Parcel, write_parcels
 from sitsinfer.products.stac import item_path, write_item
+from tests.products.conftest import CLASSES, utm_grid
 
 PROVENANCE = {"dates": ["2022-05-19", "2022-01-03", "2022-11-30"], "inputs": [{"name": "a.tif", "size": 12}]}
 
@@ -108,3 +111,46 @@ def test_cube_is_one_asset(out, kind, dated_source, tmp_path):
     files = [tmp_path / out, *(tmp_path / out).rglob("*")]
     assert asset["file:size"] == sum(file.stat().st_size for file in files if file.is_file())
     assert ("file:checksum" in asset) == (out == "l3a.nc")
+
+
+@pytest.mark.parametrize(
+    ("ending", "kind"),
+    [
+        (".gpkg", "application/geopackage+sqlite3"),
+        (".parquet", "application/vnd.apache.parquet"),
+        (".fgb", "application/vnd.flatgeobuf"),
+    ],
+)
+def test_parcels_alone_make_an_item(ending, kind, tmp_path):
+    grid, path = utm_grid(37, 61), tmp_path / f"parcels{ending}"
+    parcel = Parcel(
+        1, "r3c5", 4, "Prairie & forêt", 0.5, 1.0, 500_030, 5_000_010, shapely.box(500_000, 5e6, 500_100, 5e6 + 40)
+    )
+    write_parcels([parcel], path, grid, CLASSES, {})
+    write_item(item_path(path), {"parcels": path}, PROVENANCE, grid)
+    item = json.loads(item_path(path).read_text(encoding="utf-8"))
+    pystac.Item.from_dict(item)
+    assert item["properties"]["proj:shape"] == [37, 61]
+    assert any("/table/v1.2.0/" in extension for extension in item["stac_extensions"])
+    asset = item["assets"]["parcels"]
+    assert asset["type"] == kind
+    assert asset["table:row_count"] == 1
+    assert asset["table:columns"][0] == {"name": "id", "type": "int64"}
+    assert {"name": asset["table:primary_geometry"], "type": "Polygon"} in asset["table:columns"]
+    assert [entry["value"] for entry in asset["classification:classes"]] == [0, 1, 4]
+    assert asset["file:checksum"] == "1220" + hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_items_without_parcels_have_no_table(item):
+    assert "table" not in item.read_text(encoding="utf-8")
+
+
+def test_parcels_and_rasters_are_assets_of_one_item(products, tmp_path):
+    grid, path = utm_grid(37, 61), tmp_path / "parcels.gpkg"
+    write_parcels([], path, grid, CLASSES, {})
+    write_item(item_path(path), {"parcels": path, **products}, PROVENANCE, grid)
+    assets = json.loads(item_path(path).read_text(encoding="utf-8"))["assets"]
+    assert list(assets) == ["parcels", "classes", "probabilities"]
+    assert assets["parcels"]["table:row_count"] == 0
+    assert "bands" not in assets["parcels"]
+    assert assets["classes"]["data_type"] == "uint8"
