@@ -1,18 +1,19 @@
 """Run published deep models over satellite image time series and write georeferenced maps.
 
-``sitsinfer.segment`` and ``sitsinfer.fuse`` are the commands of these names as functions; ``Area`` and ``Options`` go
-with them. They are imported when they are first used, so that importing the package costs nothing.
+``sitsinfer.segment``, ``sitsinfer.panoptic`` and ``sitsinfer.fuse`` are the commands of these names as functions;
+``Area`` and ``Options`` go with them. They are imported when they are first used, so that importing the package costs
+nothing.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sitsinfer.api import Area, Fusion, Options, Summary, explain_fusion, fuse, segment
+    from sitsinfer.api import Area, Fusion, Options, Summary, explain_fusion, fuse, panoptic, segment
 
 __version__ = "0.1.0"
 
-__all__ = ["Area", "Fusion", "Options", "Summary", "explain_fusion", "fuse", "segment"]
+__all__ = ["Area", "Fusion", "Options", "Summary", "explain_fusion", "fuse", "panoptic", "segment"]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,14 +1,22 @@
 """What commands see to before they begin: names of outputs, and what a user should know of the inputs."""
 
+import datetime
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from sitsinfer.errors import OutputError, SeriesError
 from sitsinfer.series import Series
+from sitsinfer.weights import Card
 
 log = logging.getLogger(__name__)
+
+LONGEST_SPAN = 730
+"""Days from a reference date; published weights have seen less, so that beyond it the date is likely wrong."""
+
+LONGEST_YEAR = 366
+"""Days from the first date to the last, for weights that know days of the year."""
 
 
 def check_names(paths: Sequence[Path], *inputs: Series) -> None:
@@ -43,6 +51,23 @@ def tell_doubts(doubts: Iterable[str], strict: bool) -> None:
         if strict:
             raise SeriesError(doubt)
         log.warning("%s", doubt, extra={"event": "note"})
+
+
+def doubts(series: Series, card: Card, reference_date: datetime.date | None) -> Iterator[str]:
+    """Say where a series is not what weights were trained on."""
+    if series.sensor not in (card.sensor, "unknown"):
+        yield f"The series is of {series.sensor}, the weights of {card.sensor}."
+    if card.positions == "day-of-year" and reference_date is not None:
+        yield f"Weights {card.name} know days of the year: the reference date {reference_date} plays no part."
+    first, last = series.dates[0], series.dates[-1]
+    days = card.encode_dates(series.dates, reference_date)
+    if card.positions == "day-of-year" and (last - first).days > LONGEST_YEAR:
+        yield f"Dates run from {first} to {last}, but the weights know one year. Choose one with start and end."
+    elif card.positions == "days" and abs(days).max() > LONGEST_SPAN:
+        yield (
+            f"Days run from {days.min()} to {days.max()} since {reference_date or card.reference_date}, more than "
+            f"weights have seen. Set the reference date to where the year begins."
+        )
 
 
 def absolute(path: str | Path | None) -> Any:

@@ -1,27 +1,20 @@
 """``sitsinfer.segment``: the class of every pixel of a time series."""
 
 import datetime
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from sitsinfer import engine, weights
-from sitsinfer.api.checks import absolute, check_names, tell_doubts, tell_series
+from sitsinfer.api.checks import absolute, check_names, doubts, tell_doubts, tell_series
+from sitsinfer.api.provenance import provenance
 from sitsinfer.area import Area
 from sitsinfer.engine import Options, Summary
 from sitsinfer.products import writer_for
 from sitsinfer.products.raster import read_tags
 from sitsinfer.products.stac import is_item, item_path, write_item
-from sitsinfer.series import Series, open_series
+from sitsinfer.series import open_series
 from sitsinfer.store import Store
 from sitsinfer.tasks.segment import Segment
-from sitsinfer.weights import Card
-
-LONGEST_SPAN = 730
-"""Days from a reference date; published weights have seen less, so that beyond it the date is likely wrong."""
-
-LONGEST_YEAR = 366
-"""Days from the first date to the last, for weights that know days of the year."""
 
 
 def segment(
@@ -88,7 +81,7 @@ def segment(
         batch_size=batch_size,
     )
     tell_series(task.series)
-    tell_doubts(_doubts(task.series, card, reference_date), strict)
+    tell_doubts(doubts(task.series, card, reference_date), strict)
     options = options or Options()
     outputs = {"classes": place, "probabilities": absolute(probabilities), "confidence": absolute(confidence)}
     files = {layer: path for layer, path in outputs.items() if path is not None}
@@ -103,11 +96,11 @@ def segment(
         # The map comes last of the rasters; should its item not follow, the store is still there to go on from.
         for layer in reversed(files):
             writers[layer](store.source(layer), files[layer], described)
-        write_item(item_path(place), files, _provenance(task, summary))
+        write_item(item_path(place), files, provenance(task, summary))
 
     summary = engine.run(task, engine.Outputs(place, tuple(files.values()), publish, read_tags), options)
     if not item_path(place).exists():  # somebody removed it from beside a finished map
-        write_item(item_path(place), files, _provenance(task, summary))
+        write_item(item_path(place), files, provenance(task, summary))
     if page is not None and not (summary.unchanged and is_drawn):
         from sitsinfer.products.quicklook import write_quicklook
 
@@ -125,48 +118,3 @@ def _is_drawn(quicklook: Path, task: Segment, options: Options) -> bool:
     if quicklook.is_dir():
         raise engine.foreign(quicklook)
     return not options.overwrite and engine.outdated(quicklook, engine.fingerprint_of(task), read_tags) == set()
-
-
-def _doubts(series: Series, card: Card, reference_date: datetime.date | None) -> Iterator[str]:
-    """Say where a series is not what weights were trained on."""
-    if series.sensor not in (card.sensor, "unknown"):
-        yield f"The series is of {series.sensor}, the weights of {card.sensor}."
-    if card.positions == "day-of-year" and reference_date is not None:
-        yield f"Weights {card.name} know days of the year: the reference date {reference_date} plays no part."
-    first, last = series.dates[0], series.dates[-1]
-    days = card.encode_dates(series.dates, reference_date)
-    if card.positions == "day-of-year" and (last - first).days > LONGEST_YEAR:
-        yield f"Dates run from {first} to {last}, but the weights know one year. Choose one with start and end."
-    elif card.positions == "days" and abs(days).max() > LONGEST_SPAN:
-        yield (
-            f"Days run from {days.min()} to {days.max()} since {reference_date or card.reference_date}, more than "
-            f"weights have seen. Set the reference date to where the year begins."
-        )
-
-
-def _provenance(task: Segment, summary: Summary) -> dict[str, Any]:
-    """What went into a map, for its STAC item."""
-    from sitsinfer.device import resolve_device, resolve_precision
-
-    device = resolve_device(task.device)
-    return {
-        "inputs": [name for name, _, _ in task.series.inputs()],
-        "dates": [str(date) for date in task.series.dates],
-        "sensor": task.series.sensor,
-        "model": task.card.name,
-        "model_sha256": task.card.digest,
-        "positions": task.card.positions,
-        "reference_date": str(task.reference_date or task.card.reference_date),
-        "start": str(task.start or task.series.dates[0]),
-        "end": str(task.end or task.series.dates[-1]),
-        "bounds": task.area.bounds,
-        "bounds_crs": task.area.crs,
-        "aoi": None if task.area.aoi is None else task.area.aoi.name,
-        "margin": task.lattice.margin,
-        "blend": task.lattice.blend,
-        "device": device,
-        "precision": resolve_precision(task.precision, device),
-        "batch_size": task.batch_size,
-        "tiles": summary.tiles,
-        "seconds": dict(summary.seconds),
-    }

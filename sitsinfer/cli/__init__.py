@@ -13,6 +13,7 @@ from sitsinfer.cli import evaluate, models, train
 from sitsinfer.cli._log import last_word
 from sitsinfer.cli.fuse import fuse
 from sitsinfer.cli.inspect import inspect
+from sitsinfer.cli.panoptic import panoptic
 from sitsinfer.cli.segment import segment
 from sitsinfer.cli.simulate import simulate
 from sitsinfer.errors import SitsInferError
@@ -24,6 +25,7 @@ app = typer.Typer(
     add_completion=False,
 )
 app.command()(segment)
+app.command()(panoptic)
 app.command()(fuse)
 app.command()(inspect)
 app.command()(simulate)

@@ -36,6 +36,19 @@ def set_up(*, log_json: bool, quiet: bool) -> None:
     logger.setLevel(logging.ERROR if quiet else logging.DEBUG if log_json else logging.INFO)
 
 
+def chosen_model(given: str | None, default: str) -> str:
+    """The model that is given, or the one that comes with sitsinfer; then the user is told."""
+    if given is not None:
+        return given
+    logging.getLogger(__name__).warning(
+        "No model is given: %s is used, a demonstrator trained on simulated scenes. "
+        "Give a model of your own for real mapping.",
+        default,
+        extra={"event": "note"},
+    )
+    return default
+
+
 def last_word(text: str, event: str) -> None:
     """Say on stderr how a command ended: as JSON if its log is."""
     logger = logging.getLogger("sitsinfer")

@@ -1,15 +1,12 @@
 """``sitsinfer segment``."""
 
-import logging
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from sitsinfer.cli import _options as opt
-from sitsinfer.cli._log import progress, set_up
-
-log = logging.getLogger(__name__)
+from sitsinfer.cli._log import chosen_model, progress, set_up
 
 
 def segment(
@@ -48,18 +45,11 @@ def segment(
     from sitsinfer.area import Area
     from sitsinfer.weights import DEFAULT_MODEL
 
-    if model is None:
-        log.warning(
-            "No model is given: %s is used, a demonstrator trained on simulated scenes. "
-            "Give a model of your own for real mapping.",
-            DEFAULT_MODEL,
-            extra={"event": "note"},
-        )
     with progress(shown=not (quiet or log_json)) as advance:
         summary = api.segment(
             ts,
             out,
-            model=model or DEFAULT_MODEL,
+            model=chosen_model(model, DEFAULT_MODEL),
             area=Area(bounds, bounds_crs, aoi),
             start=start,
             end=end,

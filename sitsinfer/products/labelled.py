@@ -37,7 +37,7 @@ class Labelled:
 
     def read(self, window: Window) -> NDArray[Any]:
         """Read a window, (1, height, width)."""
-        values = self.values[self.labels.read(window)]
+        values: NDArray[Any] = self.values[self.labels.read(window)]
         if self.observed is not None:
             # A parcel reaches over what a cloud always hid; there alone nothing is known.
             unknown = (self.observed.read(window) == 0) & (self.labels.read(window) == 0)

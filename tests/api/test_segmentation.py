@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from sitsinfer.api import checks, segmentation
+from sitsinfer.api import checks
+from sitsinfer.api.provenance import provenance
 from sitsinfer.engine import Summary
 from sitsinfer.errors import OutputError, SeriesError
 from sitsinfer.series import open_series
@@ -25,7 +26,7 @@ def told(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch):
     def call(series, card=CARD, reference_date=None, strict=False):
         caplog.clear()
         checks.tell_series(series)
-        checks.tell_doubts(segmentation._doubts(series, card, reference_date), strict)
+        checks.tell_doubts(checks.doubts(series, card, reference_date), strict)
         return caplog.messages
 
     return call
@@ -87,7 +88,7 @@ def test_an_output_may_not_replace_an_input(series_folder) -> None:
 def test_provenance_tells_what_went_in(series_folder) -> None:
     series = open_series(series_folder())
     task = Segment(series, CARD, Path("weights"), end=DATES[1], reference_date=date(2022, 1, 1), margin=3)
-    found = segmentation._provenance(task, Summary(unchanged=False, seconds={"wall": 1.5}))
+    found = provenance(task, Summary(unchanged=False, seconds={"wall": 1.5}))
     assert found["inputs"] == ["S2_20220108.tif", "S2_20220322.tif"]
     assert found["dates"] == ["2022-01-08", "2022-03-22"]
     assert (found["model"], found["reference_date"], found["margin"]) == ("fake", "2022-01-01", 3)

@@ -139,7 +139,9 @@ def test_a_model_of_another_task_is_refused_with_its_command(model_folder: Path,
 def test_an_unknown_task_is_refused(fusion_folder: Path) -> None:
     for task in ("regress", None, ["fuse"]):
         edit(fusion_folder, task=task)
-        with pytest.raises(WeightsError, match="'task' of .*model.json is .* Expected 'segment' or 'panoptic' or 'fuse'"):
+        with pytest.raises(
+            WeightsError, match="'task' of .*model.json is .* Expected 'segment' or 'panoptic' or 'fuse'"
+        ):
             weights.load_fusion_card(str(fusion_folder))
 
 

@@ -1,0 +1,233 @@
+"""``sitsinfer.panoptic``: every parcel of a time series as one object."""
+
+import datetime
+import itertools
+import logging
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sitsinfer import engine, weights
+from sitsinfer.api.checks import absolute, check_names, doubts, tell_doubts, tell_series
+from sitsinfer.api.provenance import provenance
+from sitsinfer.area import Area
+from sitsinfer.engine import Options, Summary
+from sitsinfer.grid import Lattice, Window
+from sitsinfer.layers import Layer
+from sitsinfer.parcels.settle import Strip, settle
+from sitsinfer.parcels.types import Parcels, unpack
+from sitsinfer.products import parcels as vectors
+from sitsinfer.products import writer_for
+from sitsinfer.products.areas import SQUARE_METRES, pixel_areas
+from sitsinfer.products.labelled import Labelled
+from sitsinfer.products.outlines import outlines
+from sitsinfer.products.raster import read_tags
+from sitsinfer.products.stac import is_item, item_path, write_item
+from sitsinfer.series import open_series
+from sitsinfer.store import Store
+from sitsinfer.tasks.panoptic import Panoptic
+from sitsinfer.tasks.patchwork import NODATA
+
+log = logging.getLogger(__name__)
+
+
+def panoptic(
+    ts: str | Path,
+    out: str | Path,
+    *,
+    model: str = weights.DEFAULT_PANOPTIC_MODEL,
+    raster: str | Path | None = None,
+    classes: str | Path | None = None,
+    area: Area | None = None,
+    start: datetime.date | None = None,
+    end: datetime.date | None = None,
+    reference_date: datetime.date | None = None,
+    min_confidence: float | None = None,
+    min_remain: float | None = None,
+    mask_threshold: float | None = None,
+    void: tuple[int, ...] = (),
+    min_area: float = 0.0,
+    simplify: float | None = None,
+    device: str = "auto",
+    precision: str = "auto",
+    margin: int | None = None,
+    batch_size: int | None = None,
+    strict: bool = False,
+    options: Options | None = None,
+) -> Summary:
+    """Find every parcel of a time series, as one polygon each.
+
+    Args:
+        ts: The series: a folder, a NetCDF file or a Zarr cube.
+        out: The parcels to write: a GeoPackage, GeoParquet or FlatGeobuf; a STAC item comes to lie beside it.
+        model: Name of an embedded model, or a model folder.
+        raster: A GeoTIFF to write with the number of the parcel that each pixel belongs to, 0 for none.
+        classes: A GeoTIFF to write with the class of the parcel that each pixel belongs to.
+        area: What to limit the parcels to; it cuts those that it meets.
+        start: First date to use.
+        end: Last date to use.
+        reference_date: What days are counted from, instead of what the weights say.
+        min_confidence: Least confidence of a parcel, 0 to 1, instead of what the weights were tuned to.
+        min_remain: Share of a parcel that more confident ones must leave, 0 to 1, instead of what the weights say.
+        mask_threshold: What the mask of a parcel must exceed at a pixel, 0 to 1, instead of what the weights say.
+        void: Codes of classes whose parcels are left out. They take their pixels from less confident ones first.
+        min_area: Parcels smaller than this are left out, hectares.
+        simplify: How far outlines may be moved, in units of the CRS. Areas stay those of the pixels.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+        precision: ``auto``, ``fp32``, ``bf16`` or ``fp16``.
+        margin: Pixels on each side of a patch that are context only, instead of what the weights say.
+        batch_size: Patches computed at once; ``None``: what the device holds.
+        strict: Whether files left out, and anything else worth a note, are errors.
+        options: How to spread the run.
+
+    Returns:
+        What became of the run.
+
+    Raises:
+        SitsInferError: What stands in the way, on one line.
+    """
+    place, instances, codes = absolute(out), absolute(raster), absolute(classes)
+    write_parcels = vectors.parcel_writer_for(place)
+    files = {name: path for name, path in (("instances", instances), ("classes", codes)) if path is not None}
+    writers = {name: writer_for(path) for name, path in files.items()}
+    card, folder = weights.load_card(model, "panoptic")
+    task = Panoptic(
+        series=open_series(absolute(ts), strict=strict),
+        card=card,
+        weights=folder.resolve(),
+        area=area or Area(),
+        start=start,
+        end=end,
+        margin=margin,
+        reference_date=reference_date,
+        device=device,
+        precision=precision,
+        batch_size=batch_size,
+        min_confidence=min_confidence,
+        mask_threshold=mask_threshold,
+        min_remain=min_remain,
+        void=tuple(sorted(set(void))),
+        min_area=min_area,
+        simplify=simplify,
+    )
+    tell_series(task.series)
+    tell_doubts(doubts(task.series, card, reference_date), strict)
+    options = options or Options()
+    products = {"parcels": place, **files}
+    check_names([*products.values(), item_path(place)], task.series)
+    if not options.overwrite and item_path(place).exists() and not is_item(item_path(place)):
+        raise engine.foreign(item_path(place))
+
+    def publish(store: Store, tags: Mapping[str, str], summary: Summary) -> None:
+        described = {**tags, "MODEL": card.name, "MODEL_SHA256": card.digest}
+        began = time.monotonic()
+        parcels = _settle(task, store)
+        settled = time.monotonic()
+        # The parcels come last of the files; should their item not follow, the store is still there to go on from.
+        for name, path in files.items():
+            writers[name](_painted(name, task, store, parcels), path, described)
+        painted = time.monotonic()
+        write_parcels(_outlined(task, store, parcels), place, task.grid, card.predicted, described)
+        seconds = {"settle": settled - began, "paint": painted - settled, "outline": time.monotonic() - painted}
+        log.info("%d parcels.", len(parcels), extra={"event": "parcels", "count": len(parcels), "seconds": seconds})
+        write_item(item_path(place), products, _made_by(task, summary, seconds), task.grid)
+
+    summary = engine.run(task, engine.Outputs(place, tuple(products.values()), publish, _read_tags), options)
+    if not item_path(place).exists():  # somebody removed it from beside finished parcels
+        write_item(item_path(place), products, _made_by(task, summary, {}), task.grid)
+    return summary
+
+
+def _read_tags(path: Path) -> Mapping[str, str]:
+    return vectors.read_parcel_tags(path) if vectors.is_parcels(path) else read_tags(path)
+
+
+def _settle(task: Panoptic, store: Store) -> Parcels:
+    """Settle what tiles found, paint the labels, and leave out what is not asked for."""
+
+    def paint(window: Window, labels: NDArray[np.uint32]) -> None:
+        store.paint("labels", window, labels[np.newaxis])
+
+    height, width = task.grid.shape
+    parcels = settle(
+        _strips(store, task.lattice.margin),
+        (height, width),
+        pixel_areas(task.grid),
+        min_remain=task.least_remain,
+        write=paint,
+    )
+    small = parcels.square_metres < task.min_area * SQUARE_METRES
+    return parcels.select(~(small | np.isin(parcels.codes, task.void)))
+
+
+def _strips(store: Store, margin: int) -> Iterator[Strip]:
+    """What each row of tiles found, from top to bottom."""
+    rows, cols = store.tiles.counts
+    for row in range(rows):
+        tiles = [store.tiles[row, col] for col in range(cols)]
+        core = tiles[0].core
+        # A patch belongs to the tile that its core begins in, and sees a margin above that.
+        yield Strip(
+            range(core.row, core.stop_row),
+            core.stop_row - margin,
+            itertools.chain.from_iterable(unpack(store.found(tile)) for tile in tiles),
+        )
+
+
+def _outlined(task: Panoptic, store: Store, parcels: Parcels) -> Iterator[vectors.Parcel]:
+    """The parcels as objects, in the order in which their outlines are whole."""
+    names = {entry.code: entry.name for entry in task.card.predicted}
+    traced = outlines(store.source("labels"), parcels.ids, parcels.boxes, simplify=task.simplify)
+    for number, polygon in traced:
+        index = number - 1
+        row, col = int(parcels.rows[index]), int(parcels.cols[index])
+        x, y = task.grid.affine @ (col + 0.5, row + 0.5)
+        code = int(parcels.codes[index])
+        yield vectors.Parcel(
+            id=number,
+            identifier=_identifier(task.lattice, row, col),
+            code=code,
+            class_name=names[code],
+            confidence=float(parcels.confidences[index]),
+            area_ha=float(parcels.square_metres[index]) / SQUARE_METRES,
+            center_x=x,
+            center_y=y,
+            polygon=polygon,
+        )
+
+
+def _identifier(lattice: Lattice, row: int, col: int) -> str:
+    """A parcel's name whatever area and tiles it was found in: its centre, in pixels from the origin of the CRS."""
+    return f"r{lattice.row + row}c{lattice.col + col}"
+
+
+def _painted(name: str, task: Panoptic, store: Store, parcels: Parcels) -> Labelled:
+    """A raster of parcels: their numbers, or their classes."""
+    labels = store.source("labels")
+    if name == "instances":
+        return Labelled(Layer("instances", "uint32", 0, ("parcel",), identifiers=True), labels, parcels.ids)
+    background = next(entry for entry in task.card.classes if entry.code == weights.BACKGROUND)
+    legend = (background, *task.card.predicted)
+    codes = np.concatenate([[weights.BACKGROUND], parcels.codes]).astype(np.uint8)[parcels.ids]
+    return Labelled(
+        Layer("classes", "uint8", NODATA, ("class",), classes=legend), labels, codes, store.source("observed")
+    )
+
+
+def _made_by(task: Panoptic, summary: Summary, seconds: Mapping[str, float]) -> dict[str, Any]:
+    """What went into parcels, for their STAC item."""
+    made = provenance(task, summary)
+    return {
+        **made,
+        "seconds": {**made["seconds"], **{stage: round(spent, 3) for stage, spent in seconds.items()}},
+        "min_confidence": task.min_confidence,
+        "mask_threshold": task.mask_threshold,
+        "min_remain": task.least_remain,
+        "void": list(task.void),
+        "min_area": task.min_area,
+        "simplify": task.simplify,
+    }
