@@ -1,8 +1,10 @@
-"""Rasters of class codes, read onto the grid of a series."""
+"""Rasters of class codes, and of the parcels that have them, read onto the grid of a series."""
 
 from __future__ import annotations
 
 import colorsys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,6 +48,47 @@ def read_labels(path: Path, grid: Grid) -> Labels:
         ReadError: If the file cannot be read.
         TrainingError: If it holds other numbers, or no label on the grid.
     """
+    with _on_grid(path, grid, UNLABELLED) as (source, raster):
+        values, nodata = raster.read(1), raster.nodata
+        tags, colors = {key.upper(): value for key, value in source.tags(1).items()}, _colors(source)
+    labelled = values != nodata
+    found = np.unique(values[labelled])
+    if not len(found):
+        raise TrainingError(f"{path} has no label where the series lies. Give labels of the same place.")
+    if found[0] < 0 or found[-1] >= UNLABELLED or (found != found.astype(np.uint8)).any():
+        raise TrainingError(f"{path} holds {found[0]} to {found[-1]}. Expected class codes from 0 to 254.")
+    codes = np.where(labelled, values, UNLABELLED).astype(np.uint8)
+    return Labels(codes, tuple(_class(int(code), tags, colors) for code in found))
+
+
+def read_parcels(path: Path, grid: Grid) -> NDArray[np.uint32]:
+    """Read a raster of parcel ids onto a grid, each pixel from the nearest one of the raster.
+
+    Args:
+        path: A raster of whole numbers that are not negative; 0 and its nodata mean no parcel.
+        grid: The grid to read onto; there is no parcel where the raster does not cover it.
+
+    Returns:
+        The ids, (H, W), 0 where there is no parcel.
+
+    Raises:
+        ReadError: If the file cannot be read.
+        TrainingError: If it holds other numbers, or no parcel on the grid.
+    """
+    with _on_grid(path, grid, 0) as (_, raster):
+        values, nodata = raster.read(1), raster.nodata
+    values[values == nodata] = 0
+    ids: NDArray[np.uint32] = values.astype(np.uint32)
+    if (ids != values).any():
+        raise TrainingError(f"{path} holds {values.min()} to {values.max()}. Expected parcel ids, 0 for no parcel.")
+    if not ids.any():
+        raise TrainingError(f"{path} has no parcel where the series lies. Give parcels of the same place.")
+    return ids
+
+
+@contextmanager
+def _on_grid(path: Path, grid: Grid, nodata: int) -> Iterator[tuple[rasterio.io.DatasetReader, WarpedVRT]]:
+    """A raster, and the same on a grid, with its own nodata or else the one given."""
     height, width = grid.shape
     try:
         with (
@@ -57,21 +100,12 @@ def read_labels(path: Path, grid: Grid) -> Labels:
                 width=width,
                 height=height,
                 resampling=Resampling.nearest,
-                nodata=source.nodata if source.nodata is not None else UNLABELLED,
+                nodata=source.nodata if source.nodata is not None else nodata,
             ) as raster,
         ):
-            values, nodata = raster.read(1), raster.nodata
-            tags, colors = {key.upper(): value for key, value in source.tags(1).items()}, _colors(source)
+            yield source, raster
     except rasterio.errors.RasterioError as error:
         raise ReadError(f"Cannot read labels from {path}: {error}".splitlines()[0]) from error
-    labelled = values != nodata
-    found = np.unique(values[labelled])
-    if not len(found):
-        raise TrainingError(f"{path} has no label where the series lies. Give labels of the same place.")
-    if found[0] < 0 or found[-1] >= UNLABELLED or (found != found.astype(np.uint8)).any():
-        raise TrainingError(f"{path} holds {found[0]} to {found[-1]}. Expected class codes from 0 to 254.")
-    codes = np.where(labelled, values, UNLABELLED).astype(np.uint8)
-    return Labels(codes, tuple(_class(int(code), tags, colors) for code in found))
 
 
 def _colors(source: rasterio.io.DatasetReader) -> dict[int, tuple[int, ...]]:

@@ -1,1 +1,1 @@
-"""Training: a compact loop for each task, from folders of series with labels to a model folder."""
+"""Training: one loop, and for each task what a network is taught, from series with labels to a model folder."""

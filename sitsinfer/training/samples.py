@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,8 @@ from sitsinfer.weights import Card
 _GAP = 32  # pixels between what is trained on and what is validated on: parcels should not lie in both
 _TRIES = 1000
 
+_T = TypeVar("_T", bound=np.generic)
+
 
 @dataclass(frozen=True, eq=False)
 class Scene:
@@ -27,22 +30,25 @@ class Scene:
     Attributes:
         stack: All of the series, (T, C, H, W).
         labels: Class codes, (H, W), ``UNLABELLED`` where there is none.
+        parcels: Parcel ids, (H, W), 0 where there is none; 0 all over where parcels do not matter.
         training: Where crops for training are drawn.
         validation: What is kept for validation, apart from that; the lower part of the scene.
     """
 
     stack: Stack
     labels: NDArray[np.uint8]
+    parcels: NDArray[np.uint32]
     training: Window
     validation: Window
 
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """A patch and the class codes of its pixels, (P, P)."""
+    """A patch, and the class codes and parcel ids of its pixels, (P, P)."""
 
     patch: Patch
     labels: NDArray[np.uint8]
+    parcels: NDArray[np.uint32]
 
 
 def load_scene(ts: Path, labels: Path, bands: Sequence[str] | None, validation: float) -> tuple[Scene, Series, Labels]:
@@ -69,7 +75,8 @@ def load_scene(ts: Path, labels: Path, bands: Sequence[str] | None, validation: 
             f"Give a larger scene."
         )
     stack = read_stack(series, extent, series.grid)
-    scene = Scene(stack, truth.codes, training, Window(extent.height - kept, 0, kept, extent.width))
+    parcels = np.zeros(extent.shape, np.uint32)
+    scene = Scene(stack, truth.codes, parcels, training, Window(extent.height - kept, 0, kept, extent.width))
     return scene, series, truth
 
 
@@ -115,10 +122,11 @@ def draw(scenes: Sequence[Scene], card: Card, rng: np.random.Generator, size: in
     for _ in range(_TRIES):
         scene = scenes[int(rng.integers(len(scenes)))]
         window = _random_window(scene.training, rng, size)
-        labels = _labels(scene, window, scene.training)
+        labels = _truth(scene.labels, window, scene.training, UNLABELLED)
         patch = _cut(scene, card, window, scene.training) if (labels != UNLABELLED).any() else None
         if patch is not None and len(patch.positions) >= dates:
-            return Sample(_choose(patch, np.sort(rng.choice(len(patch.positions), dates, replace=False))), labels)
+            patch = _choose(patch, np.sort(rng.choice(len(patch.positions), dates, replace=False)))
+            return Sample(patch, labels, _truth(scene.parcels, window, scene.training, 0))
     raise TrainingError(f"No crop of {size} pixels with a label and {dates} dates was found. Ask for fewer dates.")
 
 
@@ -132,12 +140,12 @@ def _random_window(area: Window, rng: np.random.Generator, size: int) -> Window:
     return Window(row, col, size, size)
 
 
-def _labels(scene: Scene, window: Window, area: Window) -> NDArray[np.uint8]:
-    """Labels of a window; what is mirrored beyond the area has none."""
-    labels = np.full(window.shape, UNLABELLED, np.uint8)
+def _truth(values: NDArray[_T], window: Window, area: Window, beyond: int) -> NDArray[_T]:
+    """Labels or parcels of a window; what is mirrored beyond the area has none."""
+    truth = np.full(window.shape, beyond, values.dtype)
     inside = window.intersection(area)
-    labels[inside.slices_in(window)] = scene.labels[inside.slices_in(Window(0, 0, *scene.labels.shape))]
-    return labels
+    truth[inside.slices_in(window)] = values[inside.slices_in(Window(0, 0, *values.shape))]
+    return truth
 
 
 def _cut(scene: Scene, card: Card, window: Window, area: Window) -> Patch | None:
@@ -155,6 +163,17 @@ def _choose(patch: Patch, chosen: NDArray[np.intp]) -> Patch:
     )
 
 
+def turn(sample: Sample, turns: int, flip: bool) -> Sample:
+    """Rotate a sample by quarter turns, and mirror it, with all that lies on its pixels."""
+
+    def turned(values: NDArray[_T]) -> NDArray[_T]:
+        rotated = np.rot90(values, turns, (-2, -1))
+        return rotated[..., ::-1] if flip else rotated
+
+    patch = replace(sample.patch, values=turned(sample.patch.values))
+    return Sample(patch, turned(sample.labels), turned(sample.parcels))
+
+
 def validation_samples(scenes: Sequence[Scene], card: Card) -> Iterator[Sample]:
     """Patches side by side over what is kept for validation, with all their dates, as they are mapped."""
     for scene in scenes:
@@ -164,4 +183,5 @@ def validation_samples(scenes: Sequence[Scene], card: Card) -> Iterator[Sample]:
                 window = Window(row, col, card.patch, card.patch)
                 patch = _cut(scene, card, window, area)
                 if patch is not None:
-                    yield Sample(patch, _labels(scene, window, area))
+                    labels = _truth(scene.labels, window, area, UNLABELLED)
+                    yield Sample(patch, labels, _truth(scene.parcels, window, area, 0))

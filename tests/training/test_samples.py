@@ -7,7 +7,7 @@ import pytest
 
 from sitsinfer.errors import TrainingError
 from sitsinfer.series.labels import UNLABELLED
-from sitsinfer.training.samples import draw, load_scene, statistics, validation_samples
+from sitsinfer.training.samples import draw, load_scene, statistics, turn, validation_samples
 from sitsinfer.training.segment import Options, _prepare
 
 Write = Callable[..., tuple[Path, Path]]
@@ -83,3 +83,24 @@ def test_validation_patches_have_all_dates_and_cover_each_pixel_once(scene: Writ
     assert len(samples) == 2 * 4
     kept = found.labels[found.validation.row :]
     assert sum((sample.labels == 7).sum() for sample in samples) == (kept == 7).sum()
+
+
+def test_whatever_lies_on_a_pixel_turns_with_it(scene: Write) -> None:
+    (found,), card = _prepare([scene()], Options(validation=0.25))
+    drawn = draw([found], card, np.random.default_rng(0), 16, 4)
+    values = np.arange(4 * 3 * 16 * 16, dtype=np.uint16).reshape(4, 3, 16, 16)
+    here = values[0, 0] % 200
+    sample = replace(
+        drawn,
+        patch=replace(drawn.patch, values=values),
+        labels=here.astype(np.uint8),
+        parcels=here.astype(np.uint32),
+    )
+    seen = set()
+    for turns in range(4):
+        for flip in (False, True):
+            turned = turn(sample, turns, flip)
+            assert np.array_equal(turned.patch.values[0, 0] % 200, turned.labels)
+            assert np.array_equal(turned.labels, turned.parcels)
+            seen.add(turned.patch.values.tobytes())
+    assert len(seen) == 8

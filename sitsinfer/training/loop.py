@@ -1,0 +1,324 @@
+"""The loop that every training runs: steps, validations, checkpoints, and going on after a stop."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import logging
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from sitsinfer import models, weights
+from sitsinfer.batches import Normalisation
+from sitsinfer.device import lay_out, resolve_device
+from sitsinfer.errors import OutputError, TrainingError
+from sitsinfer.training.samples import Sample, Scene, draw, turn
+from sitsinfer.weights import Card
+
+_LOG = logging.getLogger(__name__)
+
+Preset = tuple[str, Mapping[str, Any]]
+"""An architecture and its hyper-parameters; bands and classes are filled in from the data."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How to train, whatever the task.
+
+    Attributes:
+        name: Name of the model.
+        architecture: A key of :data:`~sitsinfer.models.ARCHITECTURES`.
+        hyperparameters: Those of the architecture, but for the numbers of bands and classes.
+        bands: Bands to use; None for all.
+        positions: What dates are to the network.
+        reference_date: Day 0 of ``days``.
+        ignore_label: A class code that means no label, besides the nodata of the labels.
+        patch: Height and width of patches in validation and mapping, in pixels.
+        margin: See :class:`~sitsinfer.weights.Card`.
+        fill: Likewise.
+        crop: Height and width of training crops, in pixels.
+        dates: Fewest and most dates of a crop; each step draws a number between.
+        batch_size: Crops a step.
+        steps: How many steps.
+        rate: Highest learning rate; it rises over the first steps and falls to 0 along a cosine.
+        validation: Share of each scene that is kept for validation.
+        validate_every: Steps from one validation, and checkpoint, to the next.
+        patience: Validations without a better score after which training stops.
+        seed: Decides everything that is random.
+        device: See :func:`~sitsinfer.device.resolve_device`.
+    """
+
+    name: str
+    architecture: str
+    hyperparameters: Mapping[str, Any]
+    bands: tuple[str, ...] | None = None
+    positions: Literal["days", "day-of-year"] = "day-of-year"
+    reference_date: datetime.date = datetime.date(2018, 9, 1)
+    ignore_label: int | None = None
+    patch: int = 128
+    margin: int = 4
+    fill: weights.Fill = "reflect"
+    crop: int = 64
+    dates: tuple[int, int] = (12, 24)
+    batch_size: int = 4
+    steps: int = 4000
+    rate: float = 2e-3
+    validation: float = 0.2
+    validate_every: int = 200
+    patience: int = 10
+    seed: int = 0
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        """Check what the command line cannot.
+
+        Raises:
+            TrainingError: If the numbers of dates do not fit each other.
+        """
+        fewest, most = self.dates
+        if not 1 <= fewest <= most:
+            raise TrainingError(
+                f"Crops cannot have {fewest} to {most} dates. Give the fewest, 1 or more, and the most."
+            )
+
+
+class Course(Protocol):
+    """What a network is taught, and how it is examined: what differs between tasks.
+
+    Attributes:
+        measure: Name of the score.
+    """
+
+    measure: str
+
+    @property
+    def options(self) -> Options:
+        """How to train."""
+
+    @property
+    def card(self) -> Card:
+        """The card of the network."""
+
+    @property
+    def module(self) -> nn.Module:
+        """The network, on its device."""
+
+    def rates(self) -> list[tuple[list[nn.Parameter], float]]:
+        """Parameters, and the share of the learning rate that they learn with; every parameter once."""
+
+    def loss(self, rng: np.random.Generator, step: int) -> Tensor:
+        """Draw a batch and compute its loss.
+
+        Args:
+            rng: What is random about it.
+            step: How many steps were made before.
+        """
+
+    def validate(self) -> float:
+        """Score what was kept apart, from 0 to 1."""
+
+    def finish(self, best: Mapping[str, Tensor]) -> Card:
+        """The card of the network with its best weights."""
+
+
+def train(
+    start: Callable[[], Course],
+    out: Path,
+    *,
+    overwrite: bool = False,
+    progress: Callable[[int, float], None] | None = None,
+) -> Card:
+    """Train a network and write the model of the best validation score.
+
+    Until it is done, checkpoints lie in a folder beside ``out``, with ``.partial`` added to its name. The same call
+    goes on from the last one, to the same result.
+
+    Args:
+        start: Reads the data and builds the network.
+        out: Model folder to write.
+        overwrite: Replace ``out`` if it is there, and begin anew.
+        progress: Called after each step, with the number of steps done and the loss.
+
+    Returns:
+        The card of the model.
+
+    Raises:
+        TrainingError: If a checkpoint does not fit, or the loss is no number any more.
+        OutputError: If ``out`` exists, or cannot be written.
+    """
+    partial = out.with_name(out.name + ".partial")
+    if out.exists() and not overwrite:
+        raise OutputError(f"{out} already exists. Set overwrite to replace it.")
+    if overwrite:
+        shutil.rmtree(partial, ignore_errors=True)
+    course = start()
+    run = _Run(course)
+    run.load(partial)
+    while not run.is_done:
+        loss = run.step()
+        if progress:
+            progress(run.steps, loss)
+        if run.steps % course.options.validate_every == 0 or run.steps == course.options.steps:
+            run.validate()
+            run.save(partial)
+    card = course.finish(run.best)
+    card = replace(card, description=f"{card.description} Validation {course.measure} {run.best_score:.3f}.")
+    card = weights.save(out, card, [run.best])
+    shutil.rmtree(partial, ignore_errors=True)
+    return card
+
+
+def choose_preset(presets: Mapping[str, Preset], name: str, config: Path | None = None) -> Preset:
+    """Architecture and hyper-parameters, from a preset or from a JSON file that has these two fields.
+
+    Raises:
+        TrainingError: If there is no such preset, or the file does not have them.
+    """
+    if config is None:
+        if name not in presets:
+            raise TrainingError(f"There is no preset '{name}'. Choose {', '.join(presets)}, or give a config.")
+        return presets[name]
+    try:
+        entries = json.loads(config.read_text(encoding="utf-8"))
+        return str(entries["architecture"]), dict(entries["hyperparameters"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise TrainingError(
+            f"Cannot use {config}: {error}. Expected JSON with architecture and hyperparameters, such as a model.json."
+        ) from error
+
+
+def build(card: Card, options: Options) -> nn.Module:
+    """Build the network of a card on the device of the options; its weights depend on the seed alone."""
+    torch.manual_seed(options.seed)
+    module = models.build(card.architecture, card.hyperparameters)
+    # In the layout that validation computes in from the start: a resumed run has it from the start as well.
+    return lay_out(module.to(resolve_device(options.device)))
+
+
+def draw_batch(scenes: Sequence[Scene], card: Card, options: Options, rng: np.random.Generator) -> list[Sample]:
+    """Draw crops with equally many dates, each turned at random.
+
+    Raises:
+        TrainingError: If no crop with a label and as many dates is found.
+    """
+    dates = int(rng.integers(*options.dates, endpoint=True))
+    samples = [draw(scenes, card, rng, options.crop, dates) for _ in range(options.batch_size)]
+    return [turn(sample, int(rng.integers(4)), bool(rng.integers(2))) for sample in samples]
+
+
+def collate(samples: Sequence[Sample], normalise: Normalisation, device: torch.device | str) -> tuple[Tensor, Tensor]:
+    """Normalised series (B, T, C, P, P) and positions (B, T) of samples with equally many dates."""
+    images = []
+    for sample in samples:
+        values = torch.from_numpy(np.ascontiguousarray(sample.patch.values)).to(device)
+        images.append(normalise(values[None], sample.patch)[0])
+    positions = torch.from_numpy(np.stack([sample.patch.positions for sample in samples]))
+    return torch.stack(images), positions.to(device)
+
+
+class _Run:
+    """The state of a training run, which a checkpoint holds."""
+
+    def __init__(self, course: Course) -> None:
+        self.course, self.options, self.module = course, course.options, course.module
+        self.optimizer = torch.optim.Adam([{"params": some, "share": share} for some, share in course.rates()])
+        self.steps = 0
+        self.best: dict[str, Tensor] = {}
+        self.best_score = -1.0
+        self.best_at = 0
+        self._since = time.perf_counter()
+
+    @property
+    def is_done(self) -> bool:
+        """Whether all steps are done, or the score has not risen for long."""
+        waited = self.steps - self.best_at
+        return self.steps >= self.options.steps or waited >= self.options.patience * self.options.validate_every
+
+    def step(self) -> float:
+        """Learn from one batch, and return its loss."""
+        rng = np.random.default_rng((self.options.seed, self.steps))  # a resumed run draws what it would have drawn
+        torch.manual_seed(int(rng.integers(2**31)))
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.options.rate * group["share"] * _schedule(self.steps / self.options.steps)
+        self.module.train()
+        self.optimizer.zero_grad(set_to_none=True)
+        loss = self.course.loss(rng, self.steps)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        self.steps += 1
+        found = loss.item()
+        if not np.isfinite(found):
+            raise TrainingError(f"The loss is {found} at step {self.steps}. Choose a lower rate.")
+        return found
+
+    def validate(self) -> None:
+        """Score what was kept apart, and keep the weights if they are the best so far."""
+        score = self.course.validate()
+        if score > self.best_score:
+            self.best_score, self.best_at = score, self.steps
+            self.best = {key: value.detach().cpu().clone() for key, value in self.module.state_dict().items()}
+        seconds, self._since = time.perf_counter() - self._since, time.perf_counter()
+        _LOG.info(
+            "step %d of %d: validation %s %.4f, best %.4f at step %d, %.2f s a step with validation",
+            *(self.steps, self.options.steps, self.course.measure, score, self.best_score, self.best_at),
+            seconds / self.options.validate_every,
+        )
+
+    def save(self, folder: Path) -> None:
+        """Write a checkpoint, whole or not at all."""
+        content = {
+            "identity": self._identity(),
+            "module": self.module.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "steps": self.steps,
+            "best": self.best,
+            "best_score": self.best_score,
+            "best_at": self.best_at,
+        }
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            torch.save(content, folder / "checkpoint.new")
+            (folder / "checkpoint.new").replace(folder / "checkpoint.pt")
+        except (OSError, RuntimeError) as error:
+            raise OutputError(f"Cannot write a checkpoint to {folder}: {error}".splitlines()[0]) from error
+
+    def load(self, folder: Path) -> None:
+        """Go on from a checkpoint, if there is one.
+
+        Raises:
+            TrainingError: If it is of another run.
+        """
+        path = folder / "checkpoint.pt"
+        if not path.exists():
+            return
+        device = next(self.module.parameters()).device
+        content = torch.load(path, map_location=device, weights_only=True)
+        if content["identity"] != self._identity():
+            raise TrainingError(
+                f"{folder} holds a run of other data or options. Use these again, or set overwrite to begin anew."
+            )
+        self.module.load_state_dict(content["module"])
+        self.optimizer.load_state_dict(content["optimizer"])
+        self.steps, self.best_at, self.best_score = content["steps"], content["best_at"], content["best_score"]
+        self.best = {key: value.cpu() for key, value in content["best"].items()}
+        _LOG.info("going on from step %d", self.steps)
+
+    def _identity(self) -> str:
+        """What decides the result: the options, and the card, which knows the statistics of the data."""
+        options = asdict(replace(self.options, device=""))
+        return self.course.card.to_json() + json.dumps(options, default=str, sort_keys=True)
+
+
+def _schedule(share: float, warm_up: float = 0.05) -> float:
+    """Share of the highest learning rate, after a share of all steps."""
+    if share < warm_up:
+        return (share + 1e-3) / (warm_up + 1e-3)
+    return 0.5 * (1 + float(np.cos(np.pi * (share - warm_up) / (1 - warm_up))))

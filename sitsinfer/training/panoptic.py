@@ -1,0 +1,415 @@
+"""Train a network for panoptic segmentation, from labelled series and their parcels to a model folder.
+
+V. Sainte Fare Garnot and L. Landrieu, "Panoptic Segmentation of Satellite Image Time Series with Convolutional Temporal
+Attention Networks", ICCV 2021, section 3.3.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import operator
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from sitsinfer import weights
+from sitsinfer.batches import Normalisation
+from sitsinfer.errors import TrainingError
+from sitsinfer.layers import ClassInfo
+from sitsinfer.metrics.overlaps import Overlaps
+from sitsinfer.metrics.panoptic import PanopticScores, panoptic_scores
+from sitsinfer.models.paps import PaPs
+from sitsinfer.series.labels import UNLABELLED, read_parcels
+from sitsinfer.training import loop, segment
+from sitsinfer.training.card import draft_card
+from sitsinfer.training.samples import Sample, Scene, load_scene, statistics, validation_samples
+from sitsinfer.training.targets import NOBODY, Targets, find_targets
+from sitsinfer.weights import BACKGROUND, Card
+
+_LOG = logging.getLogger(__name__)
+
+
+def _preset(name: str) -> loop.Preset:
+    architecture, hyperparameters = segment.PRESETS[name]
+    return "paps", {"backbone": architecture, "encoder": hyperparameters, "shape_size": 16, "mask_conv": True}
+
+
+PRESETS: dict[str, loop.Preset] = {"paps": _preset("utae"), "paps-small": _preset("utae-small")}
+"""Architectures and hyper-parameters by name; bands and classes are filled in from the data."""
+
+THRESHOLDS = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6)
+"""Values of ``min_confidence`` that validation chooses from."""
+
+_FEWEST = 2  # parcels that the heads need: in training they normalise over them
+_TRIES = 100
+_LEARNED_RATE = 0.25  # share of the learning rate for an encoder that has learned elsewhere
+_RARE = -4.0  # log odds of a pixel to be a centre, about, before anything is learned
+_FOCUS = 4  # how much the pixels beside a centre are forgiven; beta of the paper
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(loop.Options):
+    """How to train.
+
+    Attributes:
+        encoder: A model for ``segment`` whose weights to begin with, by name or folder. Its bands and their statistics,
+            and what dates are to it, are taken over.
+        warm_up: Steps in which parcels are described at their true centres and drawn in their true boxes; from then
+            on, at the centres and in the boxes that are predicted.
+    """
+
+    name: str = "my-paps"
+    architecture: str = PRESETS["paps"][0]
+    hyperparameters: Mapping[str, Any] = field(default_factory=lambda: PRESETS["paps"][1])
+    margin: int = 16
+    encoder: str | None = None
+    warm_up: int = 300
+
+
+def train_panoptic(
+    triples: Sequence[tuple[Path, Path, Path]],
+    out: Path,
+    options: Options,
+    *,
+    overwrite: bool = False,
+    progress: Callable[[int, float], None] | None = None,
+) -> Card:
+    """Train on series with parcels and write the model of the best validation score, as :func:`~loop.train` does.
+
+    A parcel has the class that most of its pixels have. What is labelled and in no parcel is background.
+
+    Args:
+        triples: Series, their rasters of class codes, and their rasters of parcel ids.
+        out: Model folder to write.
+        options: How to train. Parcels of the ignored label are void: they teach nothing.
+        overwrite: Replace ``out`` if it is there, and begin anew.
+        progress: Called after each step, with the number of steps done and the loss.
+
+    Returns:
+        The card of the model, with the ``min_confidence`` of the best validation score.
+
+    Raises:
+        SeriesError: If a series cannot be used.
+        WeightsError: If there is no such encoder.
+        TrainingError: If labels, parcels, options or a checkpoint do not fit.
+        OutputError: If ``out`` exists, or cannot be written.
+    """
+    return loop.train(lambda: _start(triples, options), out, overwrite=overwrite, progress=progress)
+
+
+def _start(triples: Sequence[tuple[Path, Path, Path]], options: Options) -> _Course:
+    if options.encoder is None:
+        return _Course(*_prepare(triples, options), options)
+    teacher, folder = weights.load_card(options.encoder)
+    if options.bands is not None:
+        raise TrainingError(f"Bands come with the encoder of {options.encoder}. Do not give bands.")
+    known = replace(options, bands=teacher.bands, positions=teacher.positions, reference_date=teacher.reference_date)
+    scenes, card = _prepare(triples, known)
+    card = replace(
+        card,
+        members=(replace(teacher.members[0], name=""),),
+        description=f"{card.description} Its encoder began as that of {teacher.name} ({teacher.digest[:12]}).",
+    )
+    course = _Course(scenes, card, options)
+    (module, *_) = weights.load_modules(teacher, folder)
+    _copy(module.state_dict(), course.module.encoder, options.encoder)
+    return course
+
+
+def _copy(learned: Mapping[str, Tensor], encoder: torch.nn.Module, name: str) -> None:
+    """Copy the weights whose names and shapes fit."""
+    own = encoder.state_dict()
+    fitting = {key: value for key, value in learned.items() if key in own and own[key].shape == value.shape}
+    if not any(key.startswith("in_conv.") for key in fitting):
+        raise TrainingError(f"The weights of {name} do not fit the encoder. Choose the preset of its architecture.")
+    encoder.load_state_dict({**own, **fitting})
+    _LOG.info("%d of %d tensors of the encoder are those of %s", len(fitting), len(own), name)
+
+
+def _prepare(triples: Sequence[tuple[Path, Path, Path]], options: Options) -> tuple[list[Scene], Card]:
+    """Read scenes, and write the card of what will be trained on them."""
+    scenes: list[Scene] = []
+    classes: dict[int, ClassInfo] = {}
+    bands, sensor = options.bands, "unknown"
+    for ts, labels, parcels in triples:
+        scene, series, truth = load_scene(ts, labels, bands, options.validation)
+        bands, sensor = series.bands, series.sensor  # the first series decides for all
+        scene = _with_parcels(scene, read_parcels(parcels, series.grid), options.ignore_label, parcels)
+        found = np.unique(scene.labels)
+        classes |= {entry.code: entry for entry in truth.classes if entry.code in found}
+        scenes.append(scene)
+    classes[BACKGROUND] = ClassInfo(BACKGROUND, "Background", (128, 128, 128))
+    if len(classes) < 2:
+        raise TrainingError("All parcels are void. Give parcels of a class that is not ignored.")
+    assert bands is not None
+    card = draft_card(
+        options,
+        scenes,
+        task="panoptic",
+        sensor=sensor,
+        bands=bands,
+        statistics=statistics(scenes),
+        classes=tuple(classes[code] for code in sorted(classes)),
+        ignore=(BACKGROUND,),
+        hyperparameters=_sized(options.hyperparameters, len(bands), len(classes)),
+    )
+    return scenes, card
+
+
+def _with_parcels(scene: Scene, parcels: NDArray[np.uint32], ignored: int | None, path: Path) -> Scene:
+    """Give a scene its parcels, and each of their pixels the class that most of them have."""
+    ids, dense = np.unique(parcels, return_inverse=True)
+    counts = np.bincount(dense.ravel() * 256 + scene.labels.ravel(), minlength=256 * len(ids)).reshape(-1, 256)
+    counts[:, UNLABELLED] = 0
+    codes = np.where(counts.any(axis=1), counts.argmax(axis=1), UNLABELLED).astype(np.uint8)
+    if wrong := ids[(ids > 0) & (codes == BACKGROUND) & (codes != ignored)].tolist():
+        raise TrainingError(
+            f"Parcel {wrong[0]} of {path} has class {BACKGROUND}, which is background here. Give it another code, or "
+            f"ignore it."
+        )
+    codes[codes == ignored] = UNLABELLED
+    unknown = (scene.labels == UNLABELLED) | (scene.labels == ignored)
+    outside = np.where(unknown, UNLABELLED, BACKGROUND).astype(np.uint8)
+    labels = np.where(parcels > 0, codes[dense.reshape(parcels.shape)], outside)
+    return replace(scene, labels=labels, parcels=parcels)
+
+
+def _sized(hyperparameters: Mapping[str, Any], bands: int, classes: int) -> dict[str, Any]:
+    encoder = dict(hyperparameters.get("encoder", {}))
+    if "out_conv" in encoder:
+        encoder["out_conv"] = [*encoder["out_conv"][:-1], classes]
+    return {**hyperparameters, "encoder": encoder, "input_dim": bands, "num_classes": classes}
+
+
+def _begin(module: PaPs, scenes: Sequence[Scene]) -> None:
+    """Begin with few centres and boxes of a common size: steps that find these out are steps lost.
+
+    With a heatmap of a half all over, the pixels beside centres would outweigh all else for long.
+    """
+    pixels = [np.unique(scene.parcels[scene.parcels > 0], return_counts=True)[1] for scene in scenes]
+    common = float(np.sqrt(np.median(np.concatenate(pixels))))
+    last = [layer for layer in module.heatmap_conv.modules() if isinstance(layer, torch.nn.BatchNorm2d)][-1]
+    torch.nn.init.constant_(last.bias, _RARE)
+    torch.nn.init.constant_(cast(torch.nn.Linear, module.size_mlp[-2]).bias, common)
+
+
+class Losses(NamedTuple):
+    """What training makes small, as a sum."""
+
+    centre: Tensor
+    size: Tensor
+    shape: Tensor
+    classes: Tensor
+
+
+class Parcels(NamedTuple):
+    """The N parcels of a batch.
+
+    Attributes:
+        samples: Which crop each is in, (N,), int64.
+        numbers: Its number among the parcels of its crop, (N,), int64.
+        boxes: First row and column, height and width, (N, 4), int64.
+        channels: The channel of its class, (N,), int64.
+        centres: Where it is described: sample, row and column, (N, 3), int64.
+    """
+
+    samples: Tensor
+    numbers: Tensor
+    boxes: Tensor
+    channels: Tensor
+    centres: Tensor
+
+
+class _Course:
+    """Parcels, and PQ to score them; see :class:`~sitsinfer.training.loop.Course`."""
+
+    measure = "PQ"
+
+    def __init__(self, scenes: Sequence[Scene], card: Card, options: Options) -> None:
+        self.scenes, self.card, self.options = scenes, card, options
+        self.module = cast(PaPs, loop.build(card, options))
+        _begin(self.module, scenes)
+        self.device = next(self.module.parameters()).device
+        self.normalise = Normalisation(card.members[0].mean, card.members[0].std)
+        self.codes = np.array([entry.code for entry in card.classes], np.uint8)  # of channels
+        self.channels = np.zeros(256, np.int64)  # of codes
+        self.channels[self.codes] = np.arange(len(self.codes))
+        self._losses: list[list[float]] = []  # since the last validation
+
+    def rates(self) -> list[tuple[list[torch.nn.Parameter], float]]:
+        """The heads at the full rate; an encoder that has learned elsewhere more slowly, so that it keeps that."""
+        learned = list(self.module.encoder.parameters())
+        new = [each for name, each in self.module.named_parameters() if not name.startswith("encoder.")]
+        return [(learned, 1.0 if self.options.encoder is None else _LEARNED_RATE), (new, 1.0)]
+
+    def loss(self, rng: np.random.Generator, step: int) -> Tensor:
+        """Compare the parcels predicted in a batch of crops with the true ones."""
+        samples, targets = self._draw(rng)
+        x, positions = loop.collate(samples, self.normalise, self.device)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+            maps = self.module.maps(x, positions)
+        maps = [level.float() for level in maps]
+        heatmap = self.module.heatmap(maps)
+        parcels = self._parcels(targets)
+        true = step < self.options.warm_up
+        if not true:
+            predicted = _at_predicted_centres(parcels, targets, heatmap)
+            true = len(predicted.samples) < _FEWEST
+            parcels = parcels if true else predicted
+        losses = self._compare(maps, heatmap, targets, parcels, true)
+        self._losses.append([part.item() for part in losses])
+        return torch.stack(losses).sum()
+
+    def _draw(self, rng: np.random.Generator) -> tuple[list[Sample], list[Targets]]:
+        for _ in range(_TRIES):
+            samples = loop.draw_batch(self.scenes, self.card, self.options, rng)
+            targets = [find_targets(sample.labels, sample.parcels) for sample in samples]
+            if sum(len(target) for target in targets) >= _FEWEST:
+                return samples, targets
+        raise TrainingError(
+            f"No {self.options.batch_size} crops of {self.options.crop} pixels with {_FEWEST} parcels were found. "
+            f"Give larger crops, or more of them."
+        )
+
+    def _parcels(self, targets: Sequence[Targets]) -> Parcels:
+        """The true parcels of all crops, at their true centres."""
+        numbers = np.concatenate([np.arange(len(target)) for target in targets])
+        samples = np.repeat(np.arange(len(targets)), [len(target) for target in targets])
+        centres = np.column_stack([samples, np.concatenate([target.centres for target in targets])])
+        boxes = np.concatenate([target.boxes for target in targets])
+        channels = self.channels[np.concatenate([target.codes for target in targets])]
+        parts = (samples, numbers, boxes, channels, centres)
+        return Parcels(*(torch.from_numpy(part).to(self.device) for part in parts))
+
+    def _compare(
+        self, maps: Sequence[Tensor], heatmap: Tensor, targets: Sequence[Targets], parcels: Parcels, true: bool
+    ) -> Losses:
+        heads = self.module.describe(maps, parcels.centres)
+        boxes = parcels.boxes
+        if not true:
+            sizes = heads.sizes.detach().clamp(max=max(heatmap.shape[2:]))  # what is wider costs time, not accuracy
+            boxes = self.module.boxes(parcels.centres[:, 1:], sizes)
+        owners = torch.from_numpy(np.stack([target.owners for target in targets])).to(self.device)
+        return Losses(
+            centre_loss(heatmap[:, 0], targets),
+            ((heads.sizes - parcels.boxes[:, 2:]).abs() / parcels.boxes[:, 2:]).sum(dim=1).mean(),
+            shape_loss(self.module, heads.shapes, self.module.saliency(maps)[:, 0], owners, parcels, boxes),
+            F.cross_entropy(heads.scores, parcels.channels),
+        )
+
+    def validate(self) -> float:
+        """Mean PQ over what was kept apart, of all its dates, with the best of :data:`THRESHOLDS`."""
+        self.module.eval()
+        images = [self._examine(sample) for sample in validation_samples(self.scenes, self.card)]
+        scores = [functools.reduce(operator.add, column) for column in zip(*images, strict=True)]
+        pq = np.nan_to_num([score.mean_pq for score in scores])
+        best = int(pq.argmax())
+        self.module.min_confidence.fill_(THRESHOLDS[best])
+        _LOG.info(
+            "validation SQ %.3f and RQ %.3f above a confidence of %.2f; losses: %s",
+            *(scores[best].mean_sq, scores[best].mean_rq, THRESHOLDS[best], self._mean_losses()),
+        )
+        return float(pq[best])
+
+    def _mean_losses(self) -> str:
+        """Mean losses since this was asked for last, as text."""
+        means = np.mean(self._losses, axis=0) if self._losses else np.full(len(Losses._fields), np.nan)
+        self._losses.clear()
+        return ", ".join(f"{name} {mean:.3f}" for name, mean in zip(Losses._fields, means, strict=True))
+
+    @torch.inference_mode()
+    def _examine(self, sample: Sample) -> list[PanopticScores]:
+        """Scores of a patch above each of :data:`THRESHOLDS`."""
+        x, positions = loop.collate([sample], self.normalise, self.device)
+        (found,) = self.module.detect(x, positions, THRESHOLDS[0])
+        ranks, _ = self.module.assemble(found, sample.labels.shape)
+        order = found.confidences.argsort(descending=True, stable=True)
+        channels = found.scores[order, 1:].argmax(dim=1) + 1  # the first channel is the background
+        codes = np.concatenate([[BACKGROUND], self.codes[channels.numpy()]])[ranks.numpy()]
+        truth = np.where(find_targets(sample.labels, sample.parcels).counted, sample.labels, UNLABELLED)
+        scores = []
+        for threshold in THRESHOLDS:
+            # A parcel takes its pixels before any that is less confident: without those, the others stay as they are.
+            kept = ranks.numpy() <= int((found.confidences >= threshold).sum())
+            overlaps = Overlaps.of(sample.parcels, truth, ranks.numpy() * kept, codes * kept)
+            scores.append(panoptic_scores(overlaps, self.codes[1:].tolist(), {UNLABELLED}))
+        return scores
+
+    def finish(self, best: Mapping[str, Tensor]) -> Card:
+        """The card, with the least confidence that goes with the weights."""
+        tuned = round(best["min_confidence"].item(), 4)
+        return replace(self.card, hyperparameters={**self.card.hyperparameters, "min_confidence": tuned})
+
+
+def centre_loss(heatmap: Tensor, targets: Sequence[Targets]) -> Tensor:
+    """Compare a heatmap with the true one, pixel by pixel, forgiving what lies beside a centre.
+
+    Args:
+        heatmap: Confidence of every pixel as a centre, (B, H, W).
+        targets: Of each crop.
+
+    Returns:
+        The sum over all pixels that count, divided by the number of parcels.
+    """
+    true = torch.from_numpy(np.stack([target.heatmap for target in targets])).to(heatmap.device)
+    counted = torch.from_numpy(np.stack([target.counted for target in targets])).to(heatmap.device)
+    confidence = heatmap.clamp(1e-4, 1 - 1e-4)
+    each = torch.where(true == 1, confidence.log(), (1 - true) ** _FOCUS * (1 - confidence).log())
+    return -(each * counted).sum() / sum(len(target) for target in targets)
+
+
+def shape_loss(
+    module: PaPs, shapes: Tensor, saliency: Tensor, owners: Tensor, parcels: Parcels, boxes: Tensor
+) -> Tensor:
+    """Compare the masks of parcels with the true ones.
+
+    Args:
+        module: Draws masks.
+        shapes: Of each parcel, raw, (N, S, S).
+        saliency: Of each crop, raw, (B, H, W).
+        owners: The parcel that each pixel belongs to, or ``NOBODY``, (B, H, W).
+        parcels: The true parcels.
+        boxes: Where they are drawn, (N, 4).
+
+    Returns:
+        Binary cross entropy of the pixels of the boxes; every parcel weighs the same, whatever its size.
+    """
+    drawn, true, shares = [], [], []
+    places = zip(parcels.samples.tolist(), parcels.numbers.tolist(), boxes.tolist(), strict=True)
+    for shape, (sample, number, box) in zip(shapes, places, strict=True):
+        mask = module.mask(shape, saliency[sample], box)
+        row, col, height, width = box
+        own = owners[sample, max(row, 0) : row + height, max(col, 0) : col + width] == number
+        drawn.append(mask.flatten())
+        true.append(own.flatten())
+        shares.append(mask.new_full((mask.numel(),), 1 / mask.numel()))
+    probability = torch.cat(drawn).clamp(1e-6, 1 - 1e-6)
+    each = F.binary_cross_entropy(probability, torch.cat(true).to(probability.dtype), reduction="none")
+    return (each * torch.cat(shares)).sum() / len(shapes)
+
+
+def _at_predicted_centres(parcels: Parcels, targets: Sequence[Targets], heatmap: Tensor) -> Parcels:
+    """Those parcels that have a predicted centre in their zone, described at the most confident one.
+
+    Others, and other predictions, are left out.
+    """
+    zones = torch.from_numpy(np.stack([target.zones for target in targets])).to(heatmap.device)
+    peaks = PaPs.find_centres(heatmap.detach(), batch_mean=True) & (zones != NOBODY)
+    where = peaks.nonzero()
+    sample, row, col = where.unbind(1)
+    order = heatmap[sample, 0, row, col].argsort(stable=True)
+    starts = np.cumsum([0, *(len(target) for target in targets)])
+    place = torch.from_numpy(starts).to(heatmap.device)[sample] + zones[sample, row, col]  # among all parcels
+    chosen = np.full(len(parcels.samples), -1)
+    chosen[place[order].cpu().numpy()] = order.cpu().numpy()  # the last one stays: the most confident
+    kept = torch.from_numpy(np.flatnonzero(chosen >= 0)).to(heatmap.device)
+    centres = where[torch.from_numpy(chosen[chosen >= 0]).to(heatmap.device)]
+    return Parcels(parcels.samples[kept], parcels.numbers[kept], parcels.boxes[kept], parcels.channels[kept], centres)

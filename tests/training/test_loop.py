@@ -1,0 +1,154 @@
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from sitsinfer import weights
+from sitsinfer.errors import OutputError, TrainingError
+from sitsinfer.training.loop import Options, _schedule, choose_preset, train
+from sitsinfer.training.segment import PRESETS
+from sitsinfer.weights import Card
+
+OPTIONS = Options(name="line", architecture="line", hyperparameters={}, steps=12, rate=0.1, validate_every=4)
+
+
+@dataclass
+class Line:
+    """Teaches one number to become 3, from noisy draws of it."""
+
+    options: Options
+    card: Card
+    measure: str = "closeness"
+
+    def __post_init__(self) -> None:
+        self.module = nn.Linear(1, 1, bias=False)
+        nn.init.zeros_(self.module.weight)
+
+    def rates(self) -> list[tuple[list[nn.Parameter], float]]:
+        return [(list(self.module.parameters()), 1.0)]
+
+    def loss(self, rng: np.random.Generator, step: int) -> Tensor:
+        assert self.module.training
+        return ((self.module.weight - 3 - rng.normal() * 0.1) ** 2).sum()
+
+    def validate(self) -> float:
+        return 1 / (1 + abs(self.module.weight.item() - 3))
+
+    def finish(self, best: Mapping[str, Tensor]) -> Card:
+        return replace(self.card, title=f"{best['weight'].item():.6f}")
+
+
+@pytest.fixture
+def line() -> Callable[..., Line]:
+    card, _ = weights.load_card("utae-demo")
+    return lambda **options: Line(replace(OPTIONS, **options), card)
+
+
+class KilledError(Exception):
+    pass
+
+
+def kill(at: int) -> Callable[[int, float], None]:
+    def progress(step: int, loss: float) -> None:
+        if step == at:
+            raise KilledError
+
+    return progress
+
+
+def test_the_weights_of_the_best_score_are_written(line: Callable[..., Line], tmp_path: Path) -> None:
+    course = line(steps=40)
+    scores = []
+    validate = course.validate
+    course.validate = lambda: scores.append(validate()) or scores[-1]
+    card = train(lambda: course, tmp_path / "model")
+    assert len(scores) == 10
+    assert abs(float(card.title) - 3) == pytest.approx(1 / max(scores) - 1, abs=1e-5)
+    assert card.description.endswith(f"Validation closeness {max(scores):.3f}.")
+    assert weights.load_card(str(tmp_path / "model"))[0] == card
+    assert not (tmp_path / "model.partial").exists()
+
+
+def test_a_run_that_was_killed_ends_as_if_it_was_not(line: Callable[..., Line], tmp_path: Path) -> None:
+    train(line, tmp_path / "whole")
+    with pytest.raises(KilledError):
+        train(line, tmp_path / "killed", progress=kill(7))
+    assert not (tmp_path / "killed").exists()
+    seen: list[int] = []
+    train(line, tmp_path / "killed", progress=lambda step, loss: seen.append(step))
+    assert seen[0] == 5
+    for name in ("model.safetensors", "model.json"):
+        assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_a_checkpoint_of_other_options_is_refused(line: Callable[..., Line], tmp_path: Path) -> None:
+    with pytest.raises(KilledError):
+        train(line, tmp_path / "model", progress=kill(5))
+    with pytest.raises(TrainingError, match="holds a run of other data or options"):
+        train(lambda: line(rate=0.2), tmp_path / "model")
+    train(lambda: line(rate=0.2), tmp_path / "model", overwrite=True)
+    assert (tmp_path / "model" / "model.json").exists()
+
+
+def test_a_model_is_not_replaced_unasked(line: Callable[..., Line], tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    with pytest.raises(OutputError, match="already exists"):
+        train(line, tmp_path / "model")
+
+
+def test_training_stops_when_nothing_is_learned(line: Callable[..., Line], tmp_path: Path) -> None:
+    seen: list[int] = []
+    options = {"rate": 0.0, "steps": 100, "validate_every": 2, "patience": 3}
+    train(lambda: line(**options), tmp_path / "model", progress=lambda step, loss: seen.append(step))
+    assert seen[-1] == 2 + 3 * 2
+
+
+def test_a_loss_that_is_no_number_stops_the_training(line: Callable[..., Line], tmp_path: Path) -> None:
+    course = line()
+    course.loss = lambda rng, step: course.module.weight.sum() * torch.nan
+    with pytest.raises(TrainingError, match="The loss is nan at step 1"):
+        train(lambda: course, tmp_path / "model")
+
+
+def test_parameters_learn_at_their_share_of_the_rate(line: Callable[..., Line], tmp_path: Path) -> None:
+    course = line()
+    course.module = nn.Linear(2, 1)
+    before = {key: value.clone() for key, value in course.module.state_dict().items()}
+    course.rates = lambda: [([course.module.weight], 1.0), ([course.module.bias], 0.25)]
+    course.loss = lambda rng, step: course.module.weight.sum() + course.module.bias.sum()
+    course.validate = lambda: float(course.module.weight[0, 0] < before["weight"][0, 0])
+    course.finish = lambda best: course.card
+    train(lambda: course, tmp_path / "model")
+    moved = {key: (before[key] - value).mean().item() for key, value in course.module.state_dict().items()}
+    assert moved["bias"] == pytest.approx(0.25 * moved["weight"], rel=1e-4)
+    assert moved["bias"] > 0.01
+
+
+def test_the_learning_rate_rises_and_falls() -> None:
+    rates = [_schedule(share) for share in np.linspace(0, 1, 101)]
+    assert np.argmax(rates) == 5
+    assert rates[5] == pytest.approx(1)
+    assert 0 < rates[0] < 0.05
+    assert rates[-1] == pytest.approx(0)
+
+
+@pytest.mark.parametrize("dates", [(0, 3), (5, 4)])
+def test_numbers_of_dates_that_cannot_be_are_refused(dates: tuple[int, int]) -> None:
+    with pytest.raises(TrainingError, match=f"cannot have {dates[0]} to {dates[1]} dates"):
+        replace(OPTIONS, dates=dates)
+
+
+def test_networks_come_from_presets_and_files(tmp_path: Path) -> None:
+    assert choose_preset(PRESETS, "utae-small") == PRESETS["utae-small"]
+    with pytest.raises(TrainingError, match="no preset 'unet'. Choose utae, utae-small"):
+        choose_preset(PRESETS, "unet")
+    path = tmp_path / "model.json"
+    path.write_text('{"architecture": "fpn", "hyperparameters": {"hidden_size": 8}, "name": "x"}')
+    assert choose_preset(PRESETS, "utae", path) == ("fpn", {"hidden_size": 8})
+    path.write_text("{}")
+    with pytest.raises(TrainingError, match="Expected JSON with architecture and hyperparameters"):
+        choose_preset(PRESETS, "utae", path)
