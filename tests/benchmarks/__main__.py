@@ -8,7 +8,7 @@ import tempfile
 
 from tests.benchmarks.data import SCRATCH
 
-BENCHMARKS = ("utae", "overhead", "overlap", "memory", "margins", "gpu", "fuse", "accuracy")
+BENCHMARKS = ("utae", "overhead", "overlap", "memory", "margins", "gpu", "fuse", "accuracy", "panoptic", "parcels")
 
 
 def main(arguments: list[str]) -> int:
