@@ -1,4 +1,4 @@
-"""How well the embedded model finds parcels: SQ, RQ and PQ on simulated scenes that it never saw, in percent. No bound."""
+"""How well the embedded model finds parcels: SQ, RQ and PQ in percent, on simulated scenes it never saw. No bound."""
 
 import json
 import statistics
