@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyogrio
 from odc.geo.crs import CRS
 
 from sitsinfer.products import GEOMETRY
@@ -67,6 +66,8 @@ def _write(
     **options: str,
 ) -> None:
     """Hand batches to GDAL, one at a time, with creation options of its layer."""
+    import pyogrio  # takes GeoPandas along, which rasters do without
+
     failures: list[BaseException] = []
     try:
         pyogrio.write_arrow(
@@ -136,6 +137,8 @@ def read_ogr(path: Path) -> tuple[int, dict[str, str]]:
     Raises:
         OSError: If it is another file, or ends early.
     """
+    import pyogrio
+
     try:
         info: dict[str, Any] = pyogrio.read_info(path, layer=LAYER, force_feature_count=True)
         count = int(info["features"])
