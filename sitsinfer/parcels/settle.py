@@ -79,7 +79,7 @@ def settle(
         The parcels. Labels are numbered as they were given out, which depends on the strips; the ids of parcels do not.
     """
     region = _Region(shape, pixel_areas, min_remain)
-    waiting: list[_Waiting] = []
+    waiting: list[Candidate] = []
     frontier = -sys.maxsize
     for strip in strips:
         region.canvas.extend(strip.rows)
@@ -89,44 +89,38 @@ def settle(
         is_last = strip.rows.stop >= shape[0]
         frontier = sys.maxsize if is_last else min(strip.frontier, strip.rows.stop)
         waiting = _settle_known(waiting, frontier, region)
-        # Nothing that waits or is to come looks at the rows above this one.
-        final = min([frontier - 1, *(item.reach.row for item in waiting)])
+        # What waits or is to come looks at no row above this one: that of its box, and the one before.
+        final = min([frontier, *(candidate.box.row for candidate in waiting)]) - 1
         region.fragments.forget(final)
         for window, labels in region.canvas.release(final):
             write(window, labels)
     return region.register.parcels()
 
 
-class _Waiting(NamedTuple):
-    """A candidate, clipped to the grid, and its reach: its box as it was, and the pixels around."""
-
-    candidate: Candidate
-    reach: Window
-
-
-def _clip(candidate: Candidate, grid: Window) -> list[_Waiting]:
+def _clip(candidate: Candidate, grid: Window) -> list[Candidate]:
     """A candidate within the grid, or nothing where it has no pixel there."""
     box = candidate.box.intersection(grid)
     if box.is_empty:
         return []
     mask = candidate.mask[box.slices_in(candidate.box)]
-    return [_Waiting(replace(candidate, box=box, mask=mask), candidate.box.expand(1))] if mask.any() else []
+    return [replace(candidate, box=box, mask=mask)] if mask.any() else []
 
 
-def _settle_known(waiting: list[_Waiting], frontier: int, region: "_Region") -> list[_Waiting]:
-    """Settle every candidate of which all before it at its reach are known and settled, in order of rank.
+def _settle_known(waiting: list[Candidate], frontier: int, region: "_Region") -> list[Candidate]:
+    """Settle, in order of rank, all candidates of which everything before them at their box is known and settled.
 
     Returns:
-        Those that go on waiting: they reach below the frontier, or come after one that waits and that they meet.
+        Those that go on waiting: they reach the frontier, or lie at the box of one before them that waits.
     """
-    held: Nearby[_Waiting] = Nearby()
+    held: Nearby[Candidate] = Nearby()
     still = []
-    for item in sorted(waiting, key=lambda item: item.candidate.rank):
-        if item.reach.stop_row > frontier or any(held.find(item.reach)):
-            held.add(item.reach, item)
-            still.append(item)
+    for candidate in sorted(waiting, key=lambda candidate: candidate.rank):
+        reach = candidate.box.expand(1)  # pixels beside its box may connect it to a parcel
+        if reach.stop_row > frontier or any(held.find(reach)):
+            held.add(candidate.box, candidate)
+            still.append(candidate)
         else:
-            region.settle(item)
+            region.settle(candidate)
     return still
 
 
@@ -147,17 +141,16 @@ class _Region:
         self._grid = Window(0, 0, *shape)
         self._min_remain = min_remain
 
-    def settle(self, item: _Waiting) -> None:
+    def settle(self, candidate: Candidate) -> None:
         """Settle a candidate after all those before it."""
-        candidate, reach = item
-        met = self.fragments.find(reach)
+        met = self.fragments.find(candidate.box)
         agreed = frozenset().union(*(other.labels for other in met if agree(candidate, other.candidate)))
         if agreed:
             self._join(candidate, agreed)
         else:
             agreed = self._found(candidate)
         if agreed:
-            self.fragments.add(reach, _Fragment(candidate, agreed))
+            self.fragments.add(candidate.box, _Fragment(candidate, agreed))
 
     def _join(self, candidate: Candidate, agreed: frozenset[int]) -> None:
         """Add the free pixels of a candidate to the parcels that it agrees with, where they are connected."""

@@ -1,3 +1,5 @@
+from functools import cache
+
 import numpy as np
 import pytest
 
@@ -7,6 +9,7 @@ from tests.parcels.reference import pieces, settle_at_once
 from tests.parcels.scenes import cut, random_scene, rectangle
 
 SHAPE = (40, 70)
+SCENE = (131, 41)
 LEFT, MIDDLE, RIGHT = (0, 0, 32, 32), (0, 24, 32, 32), (0, 48, 32, 32)
 
 
@@ -25,14 +28,19 @@ def settle_region(candidates, shape=SHAPE, *, size=16, min_remain=0.5, pixel_are
     return parcels.ids[labels], parcels
 
 
-@pytest.mark.parametrize("size", [7, 16, 33, 61])
+@cache
+def settled_at_once(seed):
+    """A scene, a share that must remain, and what the plain reference makes of them."""
+    candidates, min_remain = random_scene(seed, SCENE), (0.5, 0.2, 0.0, 1.0)[seed % 4]
+    return candidates, min_remain, *settle_at_once(candidates, SCENE, min_remain)
+
+
+@pytest.mark.parametrize("size", [7, 16, 33, 131])
 @pytest.mark.parametrize("seed", range(12))
 def test_strips_give_what_settling_at_once_gives(seed, size):
-    shape, min_remain = (61, 83), (0.5, 0.2, 0.0, 1.0)[seed % 4]
-    candidates = random_scene(seed, shape)
-    areas = 90 + np.arange(shape[0]) / 7
-    ids, parcels = settle_region(candidates, shape, size=size, min_remain=min_remain, pixel_areas=areas)
-    expected, table = settle_at_once(candidates, shape, min_remain)
+    candidates, min_remain, expected, table = settled_at_once(seed)
+    areas = 90 + np.arange(SCENE[0]) / 7
+    ids, parcels = settle_region(candidates, SCENE, size=size, min_remain=min_remain, pixel_areas=areas)
     np.testing.assert_array_equal(ids, expected)
     assert len(parcels) == len(table) == parcels.ids.max()
     for number, (leader, pixels) in enumerate(table):
@@ -44,18 +52,20 @@ def test_strips_give_what_settling_at_once_gives(seed, size):
         assert parcels.boxes[number].tolist() == [rows.min(), cols.min(), np.ptp(rows) + 1, np.ptp(cols) + 1]
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_areas_are_the_same_to_the_last_bit(seed):
-    areas = 90 + np.arange(61) / 7
-    few, many = (
-        settle_region(random_scene(seed, (61, 83)), (61, 83), size=size, pixel_areas=areas)[1] for size in (61, 5)
-    )
-    assert few.square_metres.tolist() == many.square_metres.tolist()
+def test_areas_are_the_same_to_the_last_bit_in_whatever_order_a_parcel_grows():
+    boxes = [(16 * n, 2, 24, 5 + n) for n in range(9)]  # every other one a label of its own, then all joined
+    column = [
+        rectangle(box, (16 * n, 0, 24, 32), confidence=0.2 if n % 2 else 0.5 + n / 20) for n, box in enumerate(boxes)
+    ]
+    areas = np.geomspace(1, 900, 152)  # whose sums in floats do depend on it
+    found = [settle_region(column, (152, 20), size=size, pixel_areas=areas)[1] for size in (152, 50, 20, 11)]
+    assert [parcels.ids.tolist() for parcels in found] == [[0, 1, 1, 1, 1, 1]] * 4
+    assert len({float(parcels.square_metres[0]) for parcels in found}) == 1
 
 
 @pytest.mark.parametrize("seed", range(12, 18))
 def test_every_parcel_is_one_piece_and_has_a_centre_of_its_own(seed):
-    ids, parcels = settle_region(random_scene(seed, (61, 83)), (61, 83))
+    ids, parcels = settle_region(random_scene(seed, SCENE), SCENE)
     assert any(np.bincount(parcels.ids)[1:] > 1)  # some are made of several
     for number in range(1, len(parcels) + 1):
         assert len(pieces(map(tuple, np.argwhere(ids == number).tolist()))) == 1
@@ -69,7 +79,8 @@ def test_a_parcel_that_three_patches_see_in_part_is_one(order):
         [
             rectangle(box, patch, confidence=confidence)
             for box, patch, confidence in zip(seen, (LEFT, MIDDLE, RIGHT), order, strict=True)
-        ]
+        ],
+        size=10,  # it begins with a strip
     )
     assert parcels.pixels.tolist() == [8 * 60]
     assert parcels.boxes.tolist() == [[10, 5, 8, 60]]
@@ -149,6 +160,30 @@ def test_pixels_of_a_joined_mask_that_are_cut_off_stay_free():
     ids, parcels = settle_region([first, second])
     assert parcels.boxes.tolist() == [[5, 10, 6, 22]]
     assert not ids[:, 32:].any()
+
+
+def test_a_joined_mask_may_be_connected_beside_its_box_alone():
+    first = rectangle((5, 10, 7, 22), LEFT, confidence=0.6)
+    first.mask[6, 14:] = False
+    hides = rectangle((5, 24, 6, 8), MIDDLE, code=2, confidence=0.9)
+    second = rectangle((5, 24, 7, 17), MIDDLE, confidence=0.5)  # free to the right, and in row 11
+    ids, parcels = settle_region([first, hides, second], min_remain=0.3)
+    assert parcels.codes.tolist() == [1, 2]
+    assert parcels.boxes[0].tolist() == [5, 10, 7, 31]
+    assert (ids[11, 10:41] == 1).all()
+
+
+@pytest.mark.parametrize("size", [10, 14, 40])
+def test_a_candidate_waits_for_what_lies_just_below_its_box(size):
+    first = rectangle((2, 4, 7, 20), (0, 0, 10, 24), confidence=0.9)
+    hides = rectangle((2, 4, 7, 8), (0, 0, 10, 24), code=2, confidence=0.95)
+    beside = rectangle((2, 20, 13, 12), (0, 20, 16, 20), confidence=0.8)
+    below = rectangle((10, 4, 5, 28), (10, 0, 10, 40), confidence=0.7)
+    # Of the first parcel too, but only row 9 is free, and only what comes from below connects it.
+    last = rectangle((3, 4, 7, 7), (1, 2, 9, 9), confidence=0.5)
+    ids, parcels = settle_region([first, hides, beside, below, last], size=size)
+    assert parcels.codes.tolist() == [2, 1]
+    assert (ids[9, 4:11] == 2).all()
 
 
 def test_two_candidates_of_a_patch_are_never_joined():
