@@ -26,6 +26,8 @@ from sitsinfer.parcels.types import Candidate, Parcels
 Write = Callable[[Window, NDArray[np.uint32]], None]
 """Takes the final labels of a window."""
 
+_SIDES = ndimage.generate_binary_structure(2, 1)  # pixels are connected by their sides, not by corners
+
 
 @dataclass(frozen=True, eq=False)
 class Strip:
@@ -160,7 +162,7 @@ class _Region:
         free[candidate.box.slices_in(window)] = candidate.mask
         free &= labels == 0
         theirs = np.isin(labels, list(agreed))
-        components, _ = ndimage.label(free | theirs)
+        components, _ = ndimage.label(free | theirs, _SIDES)
         # Labels decide, not the parcels they belong to by now: those depend on what was settled elsewhere.
         for component in np.intersect1d(components[free], components[theirs]):
             inside = components == component
@@ -184,7 +186,7 @@ class _Region:
 
 def _largest_piece(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """The largest connected piece of a mask with any pixel; of equals the one whose first pixel comes first."""
-    pieces, count = ndimage.label(mask)  # numbered by their first pixels
+    pieces, count = ndimage.label(mask, _SIDES)  # numbered by their first pixels
     if count == 1:
         return mask
     sizes = np.bincount(pieces.ravel())
