@@ -174,7 +174,7 @@ def _strips(store: Store, margin: int) -> Iterator[Strip]:
         yield Strip(
             range(core.row, core.stop_row),
             core.stop_row - margin,
-            itertools.chain.from_iterable(unpack(store.found(tile)) for tile in tiles),
+            itertools.chain.from_iterable(unpack(found) for found in map(store.found, tiles) if found),
         )
 
 

@@ -60,7 +60,8 @@ def settle(
 
     - If it agrees with candidates of other patches that were not dropped (see :func:`~.agreement.agree`), it is no new
       parcel. Those of its free pixels that are connected to a parcel it agrees with, by its own free pixels and those
-      of such parcels at its box, are added to that parcel; parcels connected in this way become one.
+      of such parcels at its box, are added to that parcel; parcels connected in this way, or that touch there, become
+      one.
     - Else it is kept as a new parcel if all of its pixels are free, or more than ``min_remain`` of them. It gets the
       largest piece of its free pixels, the first of equals.
     - Else it is dropped.
@@ -164,10 +165,11 @@ class _Region:
         theirs = np.isin(labels, list(agreed))
         components, _ = ndimage.label(free | theirs, _SIDES)
         # Labels decide, not the parcels they belong to by now: those depend on what was settled elsewhere.
-        for component in np.intersect1d(components[free], components[theirs]):
+        for component in np.unique(components[theirs]):
             inside = components == component
             label = self.register.unite(np.unique(labels[inside & theirs]).tolist())
-            self._paint(label, window, inside & free)
+            if (inside & free).any():
+                self._paint(label, window, inside & free)
 
     def _found(self, candidate: Candidate) -> frozenset[int]:
         """Make a candidate a new parcel, if enough of it is free: its label, or none."""

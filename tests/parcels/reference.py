@@ -27,7 +27,7 @@ def settle_at_once(candidates, shape, min_remain):
             beside = {pixel for pixel in _around(candidate.box) if painted.get(pixel) in founders}
             for piece in pieces(free | beside):
                 inside = {painted[pixel] for pixel in piece & beside}
-                if inside and piece & free:
+                if inside:
                     painted |= dict.fromkeys(piece & free, min(inside, key=_rank))
                     apart = [parcel for parcel in parcels if not parcel & inside]
                     parcels = [*apart, set().union(*(parcel for parcel in parcels if parcel & inside))]

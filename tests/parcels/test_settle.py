@@ -88,6 +88,15 @@ def test_a_parcel_that_three_patches_see_in_part_is_one(order):
     assert (ids > 0).sum() == 8 * 60
 
 
+def test_halves_that_meet_where_their_patches_do_are_one_by_what_lies_over_both():
+    seen = [rectangle((5, 10, 8, 22), (0, 0, 32, 32), confidence=0.9)]
+    seen += [rectangle((5, 32, 8, 20), (0, 32, 32, 32), confidence=0.8)]
+    assert len(settle_region(seen)[1]) == 2
+    _, parcels = settle_region([*seen, rectangle((5, 16, 8, 32), (0, 16, 32, 32), confidence=0.5)])
+    assert parcels.boxes.tolist() == [[5, 10, 8, 42]]
+    assert parcels.pixels.tolist() == [8 * 42]
+
+
 def test_neighbours_of_one_class_stay_apart():
     ids, parcels = settle_region(
         [
