@@ -87,23 +87,23 @@ def read_parcels(path: Path, grid: Grid) -> NDArray[np.uint32]:
 
 
 @contextmanager
-def _on_grid(path: Path, grid: Grid, nodata: int) -> Iterator[tuple[rasterio.io.DatasetReader, WarpedVRT]]:
+def _on_grid(path: Path, grid: Grid, nodata: float) -> Iterator[tuple[rasterio.io.DatasetReader, WarpedVRT]]:
     """A raster, and the same on a grid, with its own nodata or else the one given."""
     height, width = grid.shape
     try:
-        with (
-            rasterio.open(path) as source,
-            WarpedVRT(
+        with rasterio.open(path) as source:
+            nodata = nodata if source.nodata is None else source.nodata
+            with WarpedVRT(
                 source,
                 crs=str(grid.crs),
                 transform=grid.affine,
                 width=width,
                 height=height,
                 resampling=Resampling.nearest,
-                nodata=source.nodata if source.nodata is not None else nodata,
-            ) as raster,
-        ):
-            yield source, raster
+                src_nodata=nodata,  # a value that is nodata only where it comes out is moved to the next one
+                nodata=nodata,
+            ) as raster:
+                yield source, raster
     except rasterio.errors.RasterioError as error:
         raise ReadError(f"Cannot read labels from {path}: {error}".splitlines()[0]) from error
 

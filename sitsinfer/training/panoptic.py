@@ -12,11 +12,10 @@ import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -30,8 +29,9 @@ from sitsinfer.models.paps import PaPs
 from sitsinfer.series.labels import UNLABELLED, read_parcels
 from sitsinfer.training import loop, segment
 from sitsinfer.training.card import draft_card
+from sitsinfer.training.paps_loss import FEWEST, Losses, compare
 from sitsinfer.training.samples import Sample, Scene, load_scene, statistics, validation_samples
-from sitsinfer.training.targets import NOBODY, Targets, find_targets
+from sitsinfer.training.targets import Targets, find_targets
 from sitsinfer.weights import BACKGROUND, Card
 
 _LOG = logging.getLogger(__name__)
@@ -48,11 +48,10 @@ PRESETS: dict[str, loop.Preset] = {"paps": _preset("utae"), "paps-small": _prese
 THRESHOLDS = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6)
 """Values of ``min_confidence`` that validation chooses from."""
 
-_FEWEST = 2  # parcels that the heads need: in training they normalise over them
 _TRIES = 100
+_ENCODING = ("encoder.in_conv.", "encoder.down_blocks.", "encoder.temporal_encoder.")
 _LEARNED_RATE = 0.25  # share of the learning rate for an encoder that has learned elsewhere
 _RARE = -4.0  # log odds of a pixel to be a centre, about, before anything is learned
-_FOCUS = 4  # how much the pixels beside a centre are forgiven; beta of the paper
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -201,33 +200,6 @@ def _begin(module: PaPs, scenes: Sequence[Scene]) -> None:
     torch.nn.init.constant_(cast(torch.nn.Linear, module.size_mlp[-2]).bias, common)
 
 
-class Losses(NamedTuple):
-    """What training makes small, as a sum."""
-
-    centre: Tensor
-    size: Tensor
-    shape: Tensor
-    classes: Tensor
-
-
-class Parcels(NamedTuple):
-    """The N parcels of a batch.
-
-    Attributes:
-        samples: Which crop each is in, (N,), int64.
-        numbers: Its number among the parcels of its crop, (N,), int64.
-        boxes: First row and column, height and width, (N, 4), int64.
-        channels: The channel of its class, (N,), int64.
-        centres: Where it is described: sample, row and column, (N, 3), int64.
-    """
-
-    samples: Tensor
-    numbers: Tensor
-    boxes: Tensor
-    channels: Tensor
-    centres: Tensor
-
-
 class _Course:
     """Parcels, and PQ to score them; see :class:`~sitsinfer.training.loop.Course`."""
 
@@ -245,10 +217,16 @@ class _Course:
         self._losses: list[list[float]] = []  # since the last validation
 
     def rates(self) -> list[tuple[list[torch.nn.Parameter], float]]:
-        """The heads at the full rate; an encoder that has learned elsewhere more slowly, so that it keeps that."""
-        learned = list(self.module.encoder.parameters())
-        new = [each for name, each in self.module.named_parameters() if not name.startswith("encoder.")]
-        return [(learned, 1.0 if self.options.encoder is None else _LEARNED_RATE), (new, 1.0)]
+        """All at the full rate, but what encodes dates more slowly where it has learned that elsewhere, to keep it.
+
+        What decodes them has learned to tell classes, not centres, and has to learn anew.
+        """
+        is_learned = self.options.encoder is not None
+        learned: list[torch.nn.Parameter] = []
+        new: list[torch.nn.Parameter] = []
+        for name, each in self.module.named_parameters():
+            (learned if is_learned and name.startswith(_ENCODING) else new).append(each)
+        return [(learned, _LEARNED_RATE), (new, 1.0)] if is_learned else [(new, 1.0)]
 
     def loss(self, rng: np.random.Generator, step: int) -> Tensor:
         """Compare the parcels predicted in a batch of crops with the true ones."""
@@ -256,15 +234,8 @@ class _Course:
         x, positions = loop.collate(samples, self.normalise, self.device)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
             maps = self.module.maps(x, positions)
-        maps = [level.float() for level in maps]
-        heatmap = self.module.heatmap(maps)
-        parcels = self._parcels(targets)
-        true = step < self.options.warm_up
-        if not true:
-            predicted = _at_predicted_centres(parcels, targets, heatmap)
-            true = len(predicted.samples) < _FEWEST
-            parcels = parcels if true else predicted
-        losses = self._compare(maps, heatmap, targets, parcels, true)
+        channels = [self.channels[target.codes] for target in targets]
+        losses = compare(self.module, [level.float() for level in maps], targets, channels, step < self.options.warm_up)
         self._losses.append([part.item() for part in losses])
         return torch.stack(losses).sum()
 
@@ -272,37 +243,11 @@ class _Course:
         for _ in range(_TRIES):
             samples = loop.draw_batch(self.scenes, self.card, self.options, rng)
             targets = [find_targets(sample.labels, sample.parcels) for sample in samples]
-            if sum(len(target) for target in targets) >= _FEWEST:
+            if sum(len(target) for target in targets) >= FEWEST:
                 return samples, targets
         raise TrainingError(
-            f"No {self.options.batch_size} crops of {self.options.crop} pixels with {_FEWEST} parcels were found. "
+            f"No {self.options.batch_size} crops of {self.options.crop} pixels with {FEWEST} parcels were found. "
             f"Give larger crops, or more of them."
-        )
-
-    def _parcels(self, targets: Sequence[Targets]) -> Parcels:
-        """The true parcels of all crops, at their true centres."""
-        numbers = np.concatenate([np.arange(len(target)) for target in targets])
-        samples = np.repeat(np.arange(len(targets)), [len(target) for target in targets])
-        centres = np.column_stack([samples, np.concatenate([target.centres for target in targets])])
-        boxes = np.concatenate([target.boxes for target in targets])
-        channels = self.channels[np.concatenate([target.codes for target in targets])]
-        parts = (samples, numbers, boxes, channels, centres)
-        return Parcels(*(torch.from_numpy(part).to(self.device) for part in parts))
-
-    def _compare(
-        self, maps: Sequence[Tensor], heatmap: Tensor, targets: Sequence[Targets], parcels: Parcels, true: bool
-    ) -> Losses:
-        heads = self.module.describe(maps, parcels.centres)
-        boxes = parcels.boxes
-        if not true:
-            sizes = heads.sizes.detach().clamp(max=max(heatmap.shape[2:]))  # what is wider costs time, not accuracy
-            boxes = self.module.boxes(parcels.centres[:, 1:], sizes)
-        owners = torch.from_numpy(np.stack([target.owners for target in targets])).to(self.device)
-        return Losses(
-            centre_loss(heatmap[:, 0], targets),
-            ((heads.sizes - parcels.boxes[:, 2:]).abs() / parcels.boxes[:, 2:]).sum(dim=1).mean(),
-            shape_loss(self.module, heads.shapes, self.module.saliency(maps)[:, 0], owners, parcels, boxes),
-            F.cross_entropy(heads.scores, parcels.channels),
         )
 
     def validate(self) -> float:
@@ -347,69 +292,3 @@ class _Course:
         """The card, with the least confidence that goes with the weights."""
         tuned = round(best["min_confidence"].item(), 4)
         return replace(self.card, hyperparameters={**self.card.hyperparameters, "min_confidence": tuned})
-
-
-def centre_loss(heatmap: Tensor, targets: Sequence[Targets]) -> Tensor:
-    """Compare a heatmap with the true one, pixel by pixel, forgiving what lies beside a centre.
-
-    Args:
-        heatmap: Confidence of every pixel as a centre, (B, H, W).
-        targets: Of each crop.
-
-    Returns:
-        The sum over all pixels that count, divided by the number of parcels.
-    """
-    true = torch.from_numpy(np.stack([target.heatmap for target in targets])).to(heatmap.device)
-    counted = torch.from_numpy(np.stack([target.counted for target in targets])).to(heatmap.device)
-    confidence = heatmap.clamp(1e-4, 1 - 1e-4)
-    each = torch.where(true == 1, confidence.log(), (1 - true) ** _FOCUS * (1 - confidence).log())
-    return -(each * counted).sum() / sum(len(target) for target in targets)
-
-
-def shape_loss(
-    module: PaPs, shapes: Tensor, saliency: Tensor, owners: Tensor, parcels: Parcels, boxes: Tensor
-) -> Tensor:
-    """Compare the masks of parcels with the true ones.
-
-    Args:
-        module: Draws masks.
-        shapes: Of each parcel, raw, (N, S, S).
-        saliency: Of each crop, raw, (B, H, W).
-        owners: The parcel that each pixel belongs to, or ``NOBODY``, (B, H, W).
-        parcels: The true parcels.
-        boxes: Where they are drawn, (N, 4).
-
-    Returns:
-        Binary cross entropy of the pixels of the boxes; every parcel weighs the same, whatever its size.
-    """
-    drawn, true, shares = [], [], []
-    places = zip(parcels.samples.tolist(), parcels.numbers.tolist(), boxes.tolist(), strict=True)
-    for shape, (sample, number, box) in zip(shapes, places, strict=True):
-        mask = module.mask(shape, saliency[sample], box)
-        row, col, height, width = box
-        own = owners[sample, max(row, 0) : row + height, max(col, 0) : col + width] == number
-        drawn.append(mask.flatten())
-        true.append(own.flatten())
-        shares.append(mask.new_full((mask.numel(),), 1 / mask.numel()))
-    probability = torch.cat(drawn).clamp(1e-6, 1 - 1e-6)
-    each = F.binary_cross_entropy(probability, torch.cat(true).to(probability.dtype), reduction="none")
-    return (each * torch.cat(shares)).sum() / len(shapes)
-
-
-def _at_predicted_centres(parcels: Parcels, targets: Sequence[Targets], heatmap: Tensor) -> Parcels:
-    """Those parcels that have a predicted centre in their zone, described at the most confident one.
-
-    Others, and other predictions, are left out.
-    """
-    zones = torch.from_numpy(np.stack([target.zones for target in targets])).to(heatmap.device)
-    peaks = PaPs.find_centres(heatmap.detach(), batch_mean=True) & (zones != NOBODY)
-    where = peaks.nonzero()
-    sample, row, col = where.unbind(1)
-    order = heatmap[sample, 0, row, col].argsort(stable=True)
-    starts = np.cumsum([0, *(len(target) for target in targets)])
-    place = torch.from_numpy(starts).to(heatmap.device)[sample] + zones[sample, row, col]  # among all parcels
-    chosen = np.full(len(parcels.samples), -1)
-    chosen[place[order].cpu().numpy()] = order.cpu().numpy()  # the last one stays: the most confident
-    kept = torch.from_numpy(np.flatnonzero(chosen >= 0)).to(heatmap.device)
-    centres = where[torch.from_numpy(chosen[chosen >= 0]).to(heatmap.device)]
-    return Parcels(parcels.samples[kept], parcels.numbers[kept], parcels.boxes[kept], parcels.channels[kept], centres)

@@ -7,7 +7,7 @@ from affine import Affine
 from odc.geo.geobox import GeoBox
 
 from sitsinfer.errors import ReadError, TrainingError
-from sitsinfer.series.labels import UNLABELLED, read_labels
+from sitsinfer.series.labels import UNLABELLED, read_labels, read_parcels
 
 GRID = GeoBox((6, 9), Affine(10, 0, 600_000, 0, -10, 5_000_000), "EPSG:32631")
 
@@ -62,3 +62,43 @@ def test_what_are_no_labels_is_refused(tmp_path: Path) -> None:
     (tmp_path / "d.tif").write_text("no raster")
     with pytest.raises(ReadError, match="Cannot read labels"):
         read_labels(tmp_path / "d.tif", GRID)
+
+
+def test_255_is_no_label_where_nothing_says_what_is_none(tmp_path: Path) -> None:
+    values = np.arange(200, 254, dtype=np.uint8).reshape(6, 9)
+    values[2, 3] = 255
+    labels = read_labels(write(tmp_path / "a.tif", values), GRID)
+    np.testing.assert_array_equal(labels.codes, values)
+    assert [entry.code for entry in labels.classes] == sorted(set(values.ravel().tolist()) - {255})
+
+
+@pytest.mark.parametrize("nodata", [None, 0, 7])
+def test_parcels_are_read_as_they_are(tmp_path: Path, nodata: int | None) -> None:
+    values = np.zeros((6, 9), np.uint32)
+    values[1:3, 2:7], values[4, :], values[5, 5:] = 70_000, 4_000_000_000, 1
+    if nodata == 7:
+        values[0] = 7
+    ids = read_parcels(write(tmp_path / "a.tif", values, nodata=nodata), GRID)
+    assert ids.dtype == np.uint32
+    np.testing.assert_array_equal(ids, np.where(values == 7, 0, values))
+
+
+def test_beside_the_raster_there_is_no_parcel(tmp_path: Path) -> None:
+    small = GeoBox((2, 4), Affine(20, 0, 600_040, 0, -20, 4_999_980), "EPSG:32631")
+    values = np.array([[1, 2, 3, 4], [5, 0, 7, 8]], np.int32)
+    ids = read_parcels(write(tmp_path / "a.tif", values, small), GRID)
+    expected = np.zeros((6, 9))
+    expected[2:6, 4:9] = np.kron(values, np.ones((2, 2), int))[:, :5]
+    np.testing.assert_array_equal(ids, expected)
+
+
+def test_what_are_no_parcels_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="holds -3 to 5. Expected parcel ids"):
+        read_parcels(write(tmp_path / "a.tif", np.array([[-3, 5]], np.int16)), GRID)
+    with pytest.raises(TrainingError, match="Expected parcel ids"):
+        read_parcels(write(tmp_path / "b.tif", np.array([[0.5, 1]], np.float32)), GRID)
+    with pytest.raises(TrainingError, match="no parcel where the series lies"):
+        read_parcels(write(tmp_path / "c.tif", np.zeros((2, 2), np.uint8)), GRID)
+    (tmp_path / "d.tif").write_text("no raster")
+    with pytest.raises(ReadError, match="Cannot read labels"):
+        read_parcels(tmp_path / "d.tif", GRID)

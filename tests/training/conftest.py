@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import rasterio
 from affine import Affine
+from numpy.typing import NDArray
 
 BANDS = ("B04", "B08", "B11")
 SHAPE = (96, 50)
@@ -16,7 +17,12 @@ SHAPE = (96, 50)
 def scene(tmp_path: Path) -> Callable[..., tuple[Path, Path]]:
     """Writes a series in which the class shows in the course of one band, and the raster of classes."""
 
-    def write(name: str = "scene", shape: tuple[int, int] = SHAPE, constant_band: bool = False) -> tuple[Path, Path]:
+    def write(
+        name: str = "scene",
+        shape: tuple[int, int] = SHAPE,
+        constant_band: bool = False,
+        field: NDArray[np.int64] | None = None,
+    ) -> tuple[Path, Path]:
         rng = np.random.default_rng(3)
         profile: dict[str, Any] = {
             "driver": "GTiff",
@@ -25,8 +31,8 @@ def scene(tmp_path: Path) -> Callable[..., tuple[Path, Path]]:
             "crs": "EPSG:32631",
             "transform": Affine(10, 0, 600_000, 0, -10, 5_000_000),
         }
-        field = np.kron(rng.integers(0, 2, (-(-shape[0] // 8), -(-shape[1] // 8))), np.ones((8, 8), int))
-        field = field[: shape[0], : shape[1]]
+        squares = np.kron(rng.integers(0, 2, (-(-shape[0] // 8), -(-shape[1] // 8))), np.ones((8, 8), int))
+        field = squares[: shape[0], : shape[1]] if field is None else field
         folder = tmp_path / name
         folder.mkdir()
         for n, day in enumerate((3, 31, 40, 77, 90, 121)):
@@ -50,3 +56,19 @@ def scene(tmp_path: Path) -> Callable[..., tuple[Path, Path]]:
         return folder, tmp_path / f"{name}.tif"
 
     return write
+
+
+@pytest.fixture
+def parcels(scene: Callable[..., tuple[Path, Path]]) -> tuple[Path, Path, Path]:
+    """A scene in which rectangles of maize of 7 x 6 pixels are parcels, with the raster of their ids, from 100 on."""
+    rows, cols = np.indices(SHAPE)
+    ids = 100 + rows // 8 * 1000 + cols // 8
+    present = np.random.default_rng(5).random(ids.max() + 1) < 0.6
+    field = (present[ids] & (rows % 8 < 7) & (cols % 8 < 6)).astype(int)
+    ts, labels = scene(field=field)
+    with rasterio.open(labels) as raster:
+        profile = raster.profile
+    path = labels.with_name("parcels.tif")
+    with rasterio.open(path, "w", **{**profile, "dtype": "uint32", "nodata": None}) as raster:
+        raster.write((field * ids).astype(np.uint32), 1)
+    return ts, labels, path

@@ -1,0 +1,174 @@
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+import torch
+
+from sitsinfer import weights
+from sitsinfer.errors import TrainingError
+from sitsinfer.metrics.overlaps import Overlaps
+from sitsinfer.metrics.panoptic import panoptic_scores
+from sitsinfer.models.paps import PaPs
+from sitsinfer.series.labels import UNLABELLED
+from sitsinfer.training import loop, segment
+from sitsinfer.training.panoptic import THRESHOLDS, Options, _prepare, _start, train_panoptic
+from sitsinfer.training.samples import validation_samples
+from tests.training.test_segment import TINY as TINY_SEGMENT
+
+Triple = tuple[Path, Path, Path]
+
+TINY = Options(
+    hyperparameters={"backbone": "utae", "encoder": TINY_SEGMENT.hyperparameters, "shape_size": 6, "mask_conv": True},
+    patch=32,
+    margin=4,
+    crop=24,
+    dates=(3, 5),
+    batch_size=2,
+    steps=60,
+    warm_up=40,
+    rate=0.02,
+    validate_every=30,
+    validation=0.25,
+    device="cpu",
+)
+
+
+def rewrite(path: Path, change: Callable[[np.ndarray], None]) -> None:
+    with rasterio.open(path, "r+") as raster:
+        values = raster.read(1)
+        change(values)
+        raster.write(values, 1)
+
+
+def test_what_can_be_learned_is_learned(parcels: Triple, tmp_path: Path) -> None:
+    losses: list[float] = []
+    card = train_panoptic([parcels], tmp_path / "model", TINY, progress=lambda step, loss: losses.append(loss))
+    loaded, folder = weights.load_card(str(tmp_path / "model"), "panoptic")
+    assert loaded == card
+    (module,) = weights.load_modules(card, folder)
+    assert isinstance(module, PaPs)
+    assert np.mean(losses[-10:]) < 0.75 * np.mean(losses[:10])
+    assert float(card.description.split()[-1].rstrip(".")) > 0.2
+    assert [(entry.code, entry.name) for entry in card.classes] == [(0, "Background"), (7, "Maize")]
+    assert card.ignore == (0,)
+    assert card.bands == ("B04", "B08", "B11")
+    assert card.hyperparameters["min_confidence"] in THRESHOLDS
+    assert module.min_confidence.item() == pytest.approx(card.hyperparameters["min_confidence"])
+
+
+class KilledError(Exception):
+    pass
+
+
+def test_a_run_that_was_killed_ends_as_if_it_was_not(parcels: Triple, tmp_path: Path) -> None:
+    options = replace(TINY, steps=9, validate_every=3, warm_up=4)
+    train_panoptic([parcels], tmp_path / "whole", options)
+
+    def kill(step: int, loss: float) -> None:
+        if step == 5:
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        train_panoptic([parcels], tmp_path / "killed", options, progress=kill)
+    train_panoptic([parcels], tmp_path / "killed", options)
+    for name in ("model.safetensors", "model.json"):
+        assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_an_encoder_brings_its_weights_and_what_it_feeds_on(parcels: Triple, tmp_path: Path) -> None:
+    with rasterio.open(parcels[1]) as raster:
+        assert raster.nodata == UNLABELLED
+    options = replace(TINY_SEGMENT, steps=2, validate_every=2, bands=("B08", "B11"), positions="days", seed=8)
+    teacher = segment.train_segment([parcels[:2]], tmp_path / "teacher", options)
+    (taught,) = weights.load_modules(teacher, tmp_path / "teacher")
+    # The teacher's output has two channels and so have the labels with background: all tensors fit.
+    course = _start([parcels], replace(TINY, encoder=str(tmp_path / "teacher")))
+    assert course.card.bands == ("B08", "B11")
+    assert course.card.positions == "days"
+    assert course.card.members == teacher.members
+    assert teacher.digest[:12] in course.card.description
+    for key, value in course.module.encoder.state_dict().items():
+        assert torch.equal(value, taught.state_dict()[key]), key
+    slow = {id(each) for some, share in course.rates() if share < 1 for each in some}
+    parts = {name.split(".")[1] for name, each in course.module.named_parameters() if id(each) in slow}
+    assert parts == {"in_conv", "down_blocks", "temporal_encoder"}
+    assert sum(len(some) for some, _ in course.rates()) == len(list(course.module.parameters()))
+
+
+def test_an_encoder_of_another_size_is_refused(parcels: Triple, tmp_path: Path) -> None:
+    options = replace(TINY_SEGMENT, steps=1, validate_every=1)
+    segment.train_segment([parcels[:2]], tmp_path / "teacher", options)
+    encoder = {**TINY_SEGMENT.hyperparameters, "encoder_widths": [16, 16], "decoder_widths": [16, 16]}
+    wider = replace(
+        TINY, encoder=str(tmp_path / "teacher"), hyperparameters={**TINY.hyperparameters, "encoder": encoder}
+    )
+    with pytest.raises(TrainingError, match="teacher do not fit the encoder"):
+        _start([parcels], wider)
+    with pytest.raises(TrainingError, match="Do not give bands"):
+        _start([parcels], replace(TINY, encoder=str(tmp_path / "teacher"), bands=("B08",)))
+
+
+def test_a_parcel_has_the_class_of_most_of_its_pixels(parcels: Triple) -> None:
+    with rasterio.open(parcels[2]) as raster:
+        ids = raster.read(1)
+    first, second = np.unique(ids[ids > 0])[:2]
+
+    def change(codes: np.ndarray) -> None:
+        codes[ids == first] = np.where(np.arange((ids == first).sum()) % 3, 4, 7)
+        codes[ids == second] = UNLABELLED
+
+    rewrite(parcels[1], change)
+    (scene,), card = _prepare([parcels], TINY)
+    assert set(scene.labels[ids == first]) == {4}
+    assert set(scene.labels[ids == second]) == {UNLABELLED}
+    assert [entry.code for entry in card.classes] == [0, 4, 7]
+    assert set(scene.labels[(ids == 0) & (np.indices(ids.shape)[1] < 20)]) == {0}
+    assert set(scene.labels[(ids == 0) & (np.indices(ids.shape)[1] == 21)]) == {UNLABELLED}
+
+
+def test_parcels_of_the_ignored_label_are_void(parcels: Triple) -> None:
+    with rasterio.open(parcels[2]) as raster:
+        ids = raster.read(1)
+    first = np.unique(ids[ids > 0])[0]
+    rewrite(parcels[1], lambda codes: codes.__setitem__(ids == first, 0))
+    with pytest.raises(TrainingError, match=f"Parcel {first} of .* has class 0, which is background"):
+        _prepare([parcels], TINY)
+    (scene,), card = _prepare([parcels], replace(TINY, ignore_label=0))
+    assert (scene.labels[ids == first] == UNLABELLED).all()
+    assert [entry.code for entry in card.classes] == [0, 7]
+    rewrite(parcels[1], lambda codes: codes.__setitem__(ids > 0, 7))
+    with pytest.raises(TrainingError, match="All parcels are void"):
+        _prepare([parcels], replace(TINY, ignore_label=7))
+
+
+def test_crops_without_parcels_are_refused(parcels: Triple) -> None:
+    rewrite(parcels[2], lambda ids: ids.__setitem__(slice(0, 90), 0))
+    course = _start([parcels], TINY)
+    with pytest.raises(TrainingError, match="No 2 crops of 24 pixels with 2 parcels"):
+        course.loss(np.random.default_rng(0), 0)
+
+
+def test_one_detection_gives_the_scores_of_every_threshold(parcels: Triple) -> None:
+    course = _start([parcels], TINY)
+    for layer, bias in (("heatmap_conv.0.conv.4", 13.0), ("saliency_conv.conv.4", 6.0), ("mask_cnn.5", 2.0)):
+        torch.nn.init.constant_(course.module.get_submodule(layer).bias, bias)
+    torch.nn.init.constant_(course.module.get_submodule("heatmap_conv.0.conv.4").weight, 150)
+    course.module.eval()
+    sample = next(iter(validation_samples(course.scenes, course.card)))
+    found = course._examine(sample)
+    x, positions = loop.collate([sample], course.normalise, course.device)
+    predicted = set()
+    for threshold, scores in zip(THRESHOLDS, found, strict=True):
+        with torch.inference_mode():
+            (detections,) = course.module.detect(x, positions, threshold)
+            instances, _ = course.module.assemble(detections, (32, 32))
+        codes = np.where(instances > 0, 7, 0)
+        overlaps = Overlaps.of(sample.parcels, sample.labels, instances.numpy(), codes)
+        expected = panoptic_scores(overlaps, [7], {UNLABELLED})
+        for name in ("predicted", "true", "iou"):
+            assert getattr(scores, name).tolist() == getattr(expected, name).tolist()
+        predicted.add(int(scores.predicted[0]))
+    assert len(predicted) > 3
