@@ -25,12 +25,18 @@ def scene(folder: Path, **options: float) -> Path:
     return folder
 
 
+def training_scene(folder: Path, n: int) -> Path:
+    """The n-th of the twelve scenes: they differ in dates, years and clouds."""
+    dates, cloud_cover = (28, 32, 36, 40)[n % 4], (0.15, 0.25, 0.35, 0.45)[n // 2 % 4]
+    seed = SEEDS[n]
+    return scene(folder / f"scene_{seed}", dates=dates, seed=seed, year=2018 + n % 6, cloud_cover=cloud_cover)
+
+
 def main(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     pairs: list[object] = []
-    for i, seed in enumerate(SEEDS):
-        dates, cloud_cover = (28, 32, 36, 40)[i % 4], (0.15, 0.25, 0.35, 0.45)[i // 2 % 4]
-        made = scene(folder / f"scene_{seed}", dates=dates, seed=seed, year=2018 + i % 6, cloud_cover=cloud_cover)
+    for n in range(len(SEEDS)):
+        made = training_scene(folder, n)
         pairs += ["--ts", made / "sentinel2", "--labels", made / "truth" / "classes.tif"]
     model = folder / "utae-demo"
     if not model.exists():
