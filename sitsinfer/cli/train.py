@@ -171,6 +171,9 @@ def panoptic(
     warm_up: Annotated[
         int, typer.Option(min=0, help="Steps in which parcels are looked at where they truly are.")
     ] = 300,
+    spread: Annotated[
+        float, typer.Option(min=0.01, max=0.5, help="Width of a centre in the heatmap, as a share of the parcel's.")
+    ] = 0.05,
     rate: Rate = 2e-3,
     validation: Validation = 0.2,
     validate_every: ValidateEvery = 200,
@@ -210,6 +213,7 @@ def panoptic(
         batch_size=batch_size,
         steps=steps,
         warm_up=warm_up,
+        spread=spread,
         rate=rate,
         validation=validation,
         validate_every=validate_every,

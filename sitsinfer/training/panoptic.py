@@ -31,7 +31,7 @@ from sitsinfer.training import loop, segment
 from sitsinfer.training.card import draft_card
 from sitsinfer.training.paps_loss import FEWEST, Losses, compare
 from sitsinfer.training.samples import Sample, Scene, load_scene, statistics, validation_samples
-from sitsinfer.training.targets import Targets, find_targets
+from sitsinfer.training.targets import SPREAD, Targets, find_targets
 from sitsinfer.weights import BACKGROUND, Card
 
 _LOG = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ def _preset(name: str) -> loop.Preset:
 PRESETS: dict[str, loop.Preset] = {"paps": _preset("utae"), "paps-small": _preset("utae-small")}
 """Architectures and hyper-parameters by name; bands and classes are filled in from the data."""
 
-THRESHOLDS = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6)
+THRESHOLDS = (0.02, 0.03, 0.04, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6)
 """Values of ``min_confidence`` that validation chooses from."""
 
 _TRIES = 100
@@ -63,6 +63,8 @@ class Options(loop.Options):
             and what dates are to it, are taken over.
         warm_up: Steps in which parcels are described at their true centres and drawn in their true boxes; from then
             on, at the centres and in the boxes that are predicted.
+        spread: Standard deviation of a centre in the heatmap, as a share of the parcel's height and width. More than
+            the paper's forgives more of what lies beside a centre, and is learned sooner.
     """
 
     name: str = "my-paps"
@@ -71,6 +73,7 @@ class Options(loop.Options):
     margin: int = 16
     encoder: str | None = None
     warm_up: int = 300
+    spread: float = SPREAD
 
 
 def train_panoptic(
@@ -242,7 +245,7 @@ class _Course:
     def _draw(self, rng: np.random.Generator) -> tuple[list[Sample], list[Targets]]:
         for _ in range(_TRIES):
             samples = loop.draw_batch(self.scenes, self.card, self.options, rng)
-            targets = [find_targets(sample.labels, sample.parcels) for sample in samples]
+            targets = [find_targets(sample.labels, sample.parcels, self.options.spread) for sample in samples]
             if sum(len(target) for target in targets) >= FEWEST:
                 return samples, targets
         raise TrainingError(

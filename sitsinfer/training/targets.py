@@ -18,7 +18,8 @@ NOBODY = -1
 """Marks pixels of no parcel."""
 
 _SLIVER = 9  # pixels; what shows less of itself than this cannot be known for what it is
-_SPREAD = 1 / 20  # standard deviation of a centre in the heatmap, as a share of the parcel's height and width
+SPREAD = 1 / 20
+"""Standard deviation of a centre in the heatmap of the paper, as a share of the parcel's height and width."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,8 +35,7 @@ class Targets:
         owners: The parcel that each pixel belongs to, 0 to N - 1 or ``NOBODY``, (H, W), int64.
         zones: The parcel nearest to each pixel, where its centre is searched; ``NOBODY`` where a void parcel is the
             nearest, or there is none, (H, W), int64.
-        heatmap: 1 at the centre of each box, falling off around it as a Gaussian as wide as a twentieth of the box,
-            (H, W), float32.
+        heatmap: 1 at the centre of each box, falling off around it as a Gaussian, (H, W), float32.
         counted: False where centres are unknown: without a label, and in void parcels, (H, W), bool.
     """
 
@@ -56,12 +56,13 @@ class Targets:
         return self.boxes[:, :2] + self.boxes[:, 2:] // 2
 
 
-def find_targets(labels: NDArray[np.uint8], parcels: NDArray[np.uint32]) -> Targets:
+def find_targets(labels: NDArray[np.uint8], parcels: NDArray[np.uint32], spread: float = SPREAD) -> Targets:
     """Find what the parcels of a crop teach.
 
     Args:
         labels: Class codes, (H, W), the same all over a parcel; ``UNLABELLED`` where there is none.
         parcels: Parcel ids, (H, W), 0 where there is none.
+        spread: Standard deviation of a centre in the heatmap, as a share of the parcel's height and width.
     """
     ids, first, dense, pixels = np.unique(parcels, return_index=True, return_inverse=True, return_counts=True)
     codes = labels.ravel()[first]
@@ -76,7 +77,7 @@ def find_targets(labels: NDArray[np.uint8], parcels: NDArray[np.uint32]) -> Targ
         codes=codes[taught],
         owners=owners,
         zones=numbers[_spread(dense, parcels > 0)],
-        heatmap=_heatmap(boxes, parcels.shape),
+        heatmap=_heatmap(boxes, parcels.shape, spread),
         counted=~void,
     )
 
@@ -96,13 +97,13 @@ def _spread(values: NDArray[np.int64], known: NDArray[np.bool_]) -> NDArray[np.i
     return spread
 
 
-def _heatmap(boxes: NDArray[np.int64], shape: tuple[int, ...]) -> NDArray[np.float32]:
+def _heatmap(boxes: NDArray[np.int64], shape: tuple[int, ...], spread: float) -> NDArray[np.float32]:
     """The highest of the Gaussians of all centres."""
     heatmap = np.zeros(shape, np.float32)
     falls = []
     for axis, length in enumerate(shape):
         start, size = boxes[:, axis, None], boxes[:, axis + 2, None]
-        offset = (np.arange(length) - (start + size // 2)) / (_SPREAD * size)
+        offset = (np.arange(length) - (start + size // 2)) / (spread * size)
         falls.append(np.exp(-0.5 * offset**2).astype(np.float32))
     for down, across in zip(*falls, strict=True):
         np.maximum(heatmap, np.outer(down, across), out=heatmap)

@@ -44,6 +44,12 @@ def test_the_heatmap_falls_off_with_the_size_of_the_parcel() -> None:
     assert targets.heatmap[18, 11] == pytest.approx(np.exp(-0.5 * ((1 / 0.45) ** 2 + (1 / 0.2) ** 2)), rel=1e-4)
 
 
+def test_centres_may_be_wider_than_those_of_the_paper() -> None:
+    targets = find_targets(*crop(), spread=0.1)
+    assert targets.heatmap[7, 11] == 1
+    assert targets.heatmap[8, 11] == pytest.approx(np.exp(-0.5 * (1 / 0.7) ** 2), rel=1e-5)
+
+
 def test_each_pixel_is_of_the_zone_of_the_nearest_parcel() -> None:
     targets = find_targets(*crop())
     assert targets.zones[23, 39] == 0
