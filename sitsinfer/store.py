@@ -217,7 +217,7 @@ class Store:
             return b""
         except OSError as error:
             raise StoreError(
-                f"Cannot read {self._found(tile)}: {error.strerror}. Set overwrite to start anew."
+                f"Cannot read {self._found(tile)}: {error.strerror}. Remove {self.path} to start anew."
             ) from error
 
     def mark(self, report: TileReport) -> None:

@@ -70,8 +70,11 @@ def unpack(content: bytes) -> Iterator[Candidate]:
             places, codes, confidences = parts["places"], parts["codes"], parts["confidences"]
             sizes = places[:, 8] * places[:, 9]
             pixels = np.unpackbits(parts["masks"], count=int(sizes.sum())).view(np.bool_)
-    except (OSError, EOFError, ValueError, KeyError, IndexError, zipfile.BadZipFile) as error:
-        raise StoreError(f"What a tile found cannot be read ({error}). Set overwrite to start anew.") from error
+    except (OSError, EOFError, ValueError, KeyError, IndexError, RuntimeError, zipfile.BadZipFile) as error:
+        raise StoreError(
+            f"What a tile found cannot be read ({error}). Remove the folder of the unfinished run, which ends in "
+            f"'.partial', to start anew."
+        ) from error
     ends = np.cumsum(sizes)
     for place, code, confidence, end, size in zip(places.tolist(), codes, confidences, ends, sizes, strict=True):
         box = Window(*place[6:])

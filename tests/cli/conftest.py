@@ -22,6 +22,7 @@ from sitsinfer.weights import Card, Member
 from tests.conftest import write_raster
 from tests.fakes import TINY_UTAE
 from tests.pairs import write_pair
+from tests.parcel_model import write_parcel_model
 from tests.weights.published import write_tamrf
 
 BANDS = ("B02", "B03", "B04", "B08")
@@ -173,6 +174,24 @@ def segment(command: Callable[..., Outcome], year: Path, tiny_model: Path, tmp_p
         given = {"ts": year, "out": tmp_path / "map.tif", "model": tiny_model, "device": "cpu", **options}
         spelled = [(f"--{name.replace('_', '-')}", value) for name, value in given.items() if value is not None]
         return command("segment", *(word for pair in spelled for word in pair), *arguments)
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def parcel_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model folder with a PaPs of random but fixed weights. Not to be written to."""
+    return write_parcel_model(tmp_path_factory.mktemp("models") / "parcels")
+
+
+@pytest.fixture
+def panoptic(command: Callable[..., Outcome], year: Path, parcel_model: Path, tmp_path: Path) -> Callable[..., Outcome]:
+    """Call panoptic on the year with the tiny model, to ``tmp_path / "parcels.gpkg"``, unless told otherwise."""
+
+    def call(*arguments: Any, **options: Any) -> Outcome:
+        given = {"ts": year, "out": tmp_path / "parcels.gpkg", "model": parcel_model, "device": "cpu", **options}
+        spelled = [(f"--{name.replace('_', '-')}", value) for name, value in given.items() if value is not None]
+        return command("panoptic", *(word for pair in spelled for word in pair), *arguments)
 
     return call
 

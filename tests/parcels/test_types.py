@@ -1,4 +1,5 @@
 import io
+import re
 
 import numpy as np
 import pytest
@@ -54,12 +55,13 @@ def other_archive():
         b"no archive",
         pack(candidates())[:-30],
         pack(candidates())[:200] + b"?" + pack(candidates())[201:],
+        re.sub(rb"(PK\x01\x02....).", b"\\1\x01", pack(candidates()), count=1, flags=re.DOTALL),
         other_archive(),
     ],
-    ids=["empty", "other bytes", "cut off", "flipped", "another archive"],
+    ids=["empty", "other bytes", "cut off", "flipped", "as if encrypted", "another archive"],
 )
 def test_damaged_bytes_are_one_clear_error(content):
-    with pytest.raises(StoreError, match="What a tile found cannot be read .* Set overwrite to start anew."):
+    with pytest.raises(StoreError, match=r"What a tile found cannot be read .* Remove the folder .* to start anew\."):
         list(unpack(content))
 
 
