@@ -1,10 +1,34 @@
-"""The commands as functions, for Python users and for the command line alike."""
+"""The commands as functions, for Python users and for the command line alike.
 
-from sitsinfer.api.fusion import explain_fusion, fuse
-from sitsinfer.api.fusion_run import Fusion
-from sitsinfer.api.parcels import panoptic
-from sitsinfer.api.segmentation import segment
-from sitsinfer.area import Area
-from sitsinfer.engine import Options, Summary
+Each is imported with what it needs when it is first used: a command that has nothing to do should not wait for others.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sitsinfer.api.fusion import explain_fusion, fuse
+    from sitsinfer.api.fusion_run import Fusion
+    from sitsinfer.api.parcels import panoptic
+    from sitsinfer.api.segmentation import segment
+    from sitsinfer.area import Area
+    from sitsinfer.engine import Options, Summary
 
 __all__ = ["Area", "Fusion", "Options", "Summary", "explain_fusion", "fuse", "panoptic", "segment"]
+
+_HOMES = {
+    "Area": "sitsinfer.area",
+    "Fusion": "sitsinfer.api.fusion_run",
+    "Options": "sitsinfer.engine",
+    "Summary": "sitsinfer.engine",
+    "explain_fusion": "sitsinfer.api.fusion",
+    "fuse": "sitsinfer.api.fusion",
+    "panoptic": "sitsinfer.api.parcels",
+    "segment": "sitsinfer.api.segmentation",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'sitsinfer.api' has no attribute '{name}'")
