@@ -22,7 +22,7 @@ def series(shared_data: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("name", ["parcels.gpkg", "parcels.parquet", "parcels.fgb"])
+@pytest.mark.parametrize("name", ["parcels.gpkg", "parcels.parquet"])
 def test_parcels_of_real_data_open_where_they_lie(panoptic: Panoptic, series: Path, tmp_path: Path, name: str) -> None:
     import geopandas
 
