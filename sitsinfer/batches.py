@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -79,6 +81,7 @@ class Batches(ABC, Generic[Found]):
         device: str = "auto",
         precision: str = "auto",
         batch_size: int | None = None,
+        abreast: int = 1,
     ) -> None:
         """Put a model on a device.
 
@@ -89,6 +92,7 @@ class Batches(ABC, Generic[Found]):
             precision: See :func:`~sitsinfer.device.resolve_precision`.
             batch_size: Most patches computed at once. By default one on a CPU, whose caches hold no more, and what
                 free memory allows on a GPU. Whatever it is, it is halved when a GPU's memory does not suffice.
+            abreast: Batches that a CPU computes side by side, each in a thread of its own.
 
         Raises:
             DeviceError: If there is no such device or precision.
@@ -102,6 +106,7 @@ class Batches(ABC, Generic[Found]):
         ]
         self._batch_size = batch_size
         self._limit = batch_size or _LARGEST_BATCH
+        self._abreast = abreast if self.device.type == "cpu" else 1
         self._bytes_per_date: float | None = None
 
     @abstractmethod
@@ -120,13 +125,30 @@ class Batches(ABC, Generic[Found]):
         Raises:
             DeviceError: If not even one patch fits in the device's memory.
         """
+        batches = self._batched(patches)
+        if self._abreast == 1:
+            for batch in batches:
+                yield from self._look_at_all(batch)
+            return
+        with ThreadPoolExecutor(self._abreast) as pool:
+            under_way: deque[Future[list[Found]]] = deque()
+            for batch in batches:
+                under_way.append(pool.submit(lambda patches: list(self._look_at_all(patches)), batch))
+                if len(under_way) > self._abreast:
+                    yield from under_way.popleft().result()
+            for future in under_way:
+                yield from future.result()
+
+    def _batched(self, patches: Iterable[Patch]) -> Iterator[list[Patch]]:
+        """Put patches together, in their order, as they are needed."""
         batch: list[Patch] = []
         for patch in patches:
             if batch and (not batch[0].has_dates_of(patch) or len(batch) >= self._room(batch[0])):
-                yield from self._look_at_all(batch)
+                yield batch
                 batch = []
             batch.append(patch)
-        yield from self._look_at_all(batch)
+        if batch:
+            yield batch
 
     def _room(self, patch: Patch) -> int:
         """How many patches like this one go into a batch."""

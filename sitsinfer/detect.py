@@ -41,7 +41,11 @@ class Sighting:
 
 
 class Detector(Batches[list[Sighting]]):
-    """A PaPs network that finds the parcels of patches, each patch on its own whatever else is in its batch."""
+    """A PaPs network that finds the parcels of patches, each patch on its own whatever else is in its batch.
+
+    On a CPU patches are computed side by side, in one thread each: a network's last bits depend on how many threads
+    share it, and where something must exceed a threshold, a last bit can be a pixel, or a parcel.
+    """
 
     def __init__(
         self,
@@ -50,6 +54,7 @@ class Detector(Batches[list[Sighting]]):
         device: str = "auto",
         precision: str = "auto",
         batch_size: int | None = None,
+        abreast: int = 1,
         *,
         min_confidence: float | None = None,
         mask_threshold: float | None = None,
@@ -62,6 +67,7 @@ class Detector(Batches[list[Sighting]]):
             device: See :class:`~sitsinfer.batches.Batches`.
             precision: Likewise.
             batch_size: Likewise.
+            abreast: Likewise.
             min_confidence: Least confidence of a centre; ``None``: as the weights were tuned.
             mask_threshold: What a mask must exceed at a pixel; ``None``: as the card says.
 
@@ -71,7 +77,7 @@ class Detector(Batches[list[Sighting]]):
         """
         if not all(isinstance(module, PaPs) for module in modules):
             raise WeightsError(f"Model '{card.name}' is a {card.architecture}, which finds no parcels. Choose a paps.")
-        super().__init__(card, modules, device, precision, batch_size)
+        super().__init__(card, modules, device, precision, batch_size, abreast)
         for module, _ in self._members:
             # Among numbers that are none there is no centre: nothing would be found, and nobody told.
             module.get_submodule("heatmap_conv").register_forward_hook(self._check)
@@ -113,7 +119,12 @@ class Detector(Batches[list[Sighting]]):
         return [
             Sighting(row, col, Window(*box), int(code), confidence, mask.numpy())
             for (row, col), box, code, confidence, mask in zip(
-                found.centres.tolist(), found.boxes.tolist(), codes, found.confidences.tolist(), found.masks, strict=True
+                found.centres.tolist(),
+                found.boxes.tolist(),
+                codes,
+                found.confidences.tolist(),
+                found.masks,
+                strict=True,
             )
             if mask.any()
         ]
@@ -125,15 +136,14 @@ def get_detector(
     device: str = "auto",
     precision: str = "auto",
     batch_size: int | None = None,
-    threads: int | None = None,
+    threads: int = 1,
     *,
     min_confidence: float | None = None,
     mask_threshold: float | None = None,
 ) -> Detector:
     """Load a model, or take it from memory if this process has loaded it in the same way before.
 
-    Arguments are those of :class:`Detector`, and the number of threads that this process computes with on a CPU, if it
-    is to be set.
+    Arguments are those of :class:`Detector`, and the number of threads that this process computes with on a CPU.
 
     Raises:
         WeightsError: If the weights do not fit the card.
@@ -148,9 +158,10 @@ def get_detector(
             device,
             precision,
             batch_size,
+            threads,
             min_confidence=min_confidence,
             mask_threshold=mask_threshold,
         )
 
-    key = (Detector, card.to_json(), device, precision, batch_size, min_confidence, mask_threshold)
-    return keep(key, load, threads)
+    key = (Detector, card.to_json(), device, precision, batch_size, threads, min_confidence, mask_threshold)
+    return keep(key, load, threads=1)

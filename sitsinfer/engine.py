@@ -184,6 +184,7 @@ def process_tile(task: Task[Any], store: Store, plan: Plan, tile: Tile) -> TileR
         name=tile.name,
         valid=result.valid,
         checksum=_checksum(result),
+        found=len(result.found),
         read=round(read - began, 3),
         compute=round(computed - free, 3),
         write=round(time.monotonic() - computed, 3),

@@ -60,16 +60,18 @@ def make_plan(task: Task[object], *, memory: int | None, tile_size: int | None, 
     if tile_size is not None and tile_size < 1:
         raise GridError(f"A tile size of {tile_size} pixels holds nothing. Choose 1 or more.")
     processes, workers = workers is not None, workers or 1
-    budget = (available_memory() // 2 if memory is None else memory) // workers - PROCESS_BYTES - task.model_bytes()
+    threads = max(1, cores() // workers)
+    fixed = PROCESS_BYTES + task.model_bytes(threads)
+    budget = (available_memory() // 2 if memory is None else memory) // workers - fixed
     sizes = [tile_size] if tile_size else _candidates(task)
     for held in range(MOST_HELD, 0, -1):
         size = next((size for size in sizes if held * task.tile_bytes(size) <= budget), 0)
         if size and (held == 1 or size >= min(sizes[0], SPARING_STEPS * task.tile_step)):
-            return Plan(size, workers, processes, held, max(1, cores() // workers))
-    smallest = workers * (PROCESS_BYTES + task.model_bytes() + task.tile_bytes(sizes[-1]))
+            return Plan(size, workers, processes, held, threads)
+    smallest = workers * (fixed + task.tile_bytes(sizes[-1]))
     raise GridError(
         f"{workers} worker(s) with tiles of {sizes[-1]} pixels need {smallest / MIB:.0f} MiB of memory, more than "
-        f"the {(budget + PROCESS_BYTES + task.model_bytes()) * workers / MIB:.0f} MiB there are. "
+        f"the {(budget + fixed) * workers / MIB:.0f} MiB there are. "
         f"Set memory higher, fewer workers, or smaller tiles."
     )
 

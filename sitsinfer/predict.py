@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sitsinfer.batches import Batches
-from sitsinfer.batches import Normalisation as Normalisation
 from sitsinfer.device import check_numbers, keep
 from sitsinfer.errors import WeightsError
 from sitsinfer.layers import ClassInfo

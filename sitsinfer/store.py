@@ -40,12 +40,14 @@ class TileReport:
         name: The tile's name.
         valid: Pixels with at least one valid observation.
         checksum: CRC-32 of its layers, and of what else was found.
+        found: Bytes of what else was found.
         read, compute, write: Seconds each took; computing counts from when the device was free.
     """
 
     name: str
     valid: int
     checksum: int
+    found: int
     read: float
     compute: float
     write: float
@@ -209,16 +211,19 @@ class Store:
         """What else was found in a tile that is done; empty for nothing.
 
         Raises:
-            StoreError: If it cannot be read.
+            StoreError: If it cannot be read, or not all of it is there.
         """
+        path = self._found(tile)
         try:
-            return self._found(tile).read_bytes()
-        except FileNotFoundError:
-            return b""
+            expected = self._report(self._marker(tile.name)).found
+            content = path.read_bytes() if expected else b""
         except OSError as error:
+            raise StoreError(f"Cannot read {path}: {error.strerror}. Remove {self.path} to start anew.") from error
+        if len(content) != expected:
             raise StoreError(
-                f"Cannot read {self._found(tile)}: {error.strerror}. Remove {self.path} to start anew."
-            ) from error
+                f"{path} holds {len(content)} bytes of the {expected} written. Remove {self.path} to start anew."
+            )
+        return content
 
     def mark(self, report: TileReport) -> None:
         """Note that a tile is whole; only call it after all of it is written."""
@@ -232,7 +237,11 @@ class Store:
     def reports(self) -> Iterator[TileReport]:
         """What was told of each finished tile."""
         for marker in sorted((self.path / "tiles").glob("*.json")):
-            yield TileReport(**json.loads(marker.read_text()))
+            yield self._report(marker)
+
+    @staticmethod
+    def _report(marker: Path) -> TileReport:
+        return TileReport(**json.loads(marker.read_text()))
 
     def source(self, name: str) -> StoredLayer:
         """A layer, to be read by windows."""

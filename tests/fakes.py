@@ -17,6 +17,7 @@ from odc.geo.geobox import GeoBox
 from sitsinfer.errors import ReadError
 from sitsinfer.grid import Grid, Window, whole
 from sitsinfer.layers import ClassInfo, Layer
+from sitsinfer.patches import Patch
 from sitsinfer.tasks import TileResult
 from sitsinfer.weights import Card, Member
 
@@ -115,7 +116,7 @@ class FakeTask:
     def tile_bytes(self, size: int) -> int:
         return size * size
 
-    def model_bytes(self) -> int:
+    def model_bytes(self, threads: int) -> int:
         return 0
 
     def prepared(self) -> Self:
@@ -145,3 +146,11 @@ class FakeTask:
             return TileResult() if self.empty else TileResult({"classes": inputs}, int(np.prod(core.shape)))
         finally:
             computing.release()
+
+
+def patch_of(
+    value: float, days: tuple[int, ...] = (3, 8), dtype: type[np.generic] = np.uint16, nodata: float = 0
+) -> Patch:
+    values = np.full((len(days), 2, 8, 8), value, dtype)
+    ones = np.ones(len(days), np.float32)
+    return Patch(values, ones * np.float32(1e-4), ones * 0, np.array(days), nodata)

@@ -1,5 +1,7 @@
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
@@ -72,6 +74,42 @@ def test_what_shares_the_batch_changes_nothing() -> None:
     alone = [told(found) for found in Detector(CARD, [network()]).detect(patches)]
     together = [told(found) for found in Detector(CARD, [network()], batch_size=3).detect(patches)]
     assert together == alone
+
+
+def test_patches_side_by_side_are_told_in_their_order() -> None:
+    patches = [patch_of(seed, (3, 8, 40)[: 1 + seed % 3]) for seed in range(9)]
+    alone = [told(found) for found in Detector(CARD, [network()]).detect(patches)]
+    assert [told(found) for found in Detector(CARD, [network()], abreast=3).detect(patches)] == alone
+
+
+def test_patches_side_by_side_are_taken_as_they_are_needed() -> None:
+    taken: list[int] = []
+
+    def patches() -> Iterator[Patch]:
+        for seed in range(20):
+            taken.append(seed)
+            yield patch_of(seed)
+
+    found = Detector(CARD, [network()], abreast=3).detect(patches())
+    next(found)
+    assert len(taken) <= 6
+
+
+def test_how_many_threads_there_are_changes_no_bit() -> None:
+    patches = [patch_of(seed) for seed in range(4)]
+    before = torch.get_num_threads()
+    try:
+        found = [list(_found(threads, patches)) for threads in (1, 2, 3)]
+    finally:
+        torch.set_num_threads(before)
+    assert found[0] == found[1] == found[2]
+
+
+def _found(threads: int, patches: list[Patch]) -> Iterator[list[tuple[object, ...]]]:
+    with TemporaryDirectory() as folder:
+        card = weights.save(Path(folder), CARD, [network().state_dict()])
+        for sightings in get_detector(card, Path(folder), threads=threads).detect(patches):
+            yield [(sighting.confidence, *one) for sighting, one in zip(sightings, told(sightings), strict=True)]
 
 
 def test_patches_of_other_dates_are_looked_at_apart() -> None:

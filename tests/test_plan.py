@@ -16,7 +16,7 @@ class HungryTask(FakeTask):
     def tile_bytes(self, size: int) -> int:
         return 1024 * size * size
 
-    def model_bytes(self) -> int:
+    def model_bytes(self, threads: int) -> int:
         return 50 * MIB
 
 
@@ -33,7 +33,7 @@ def make(
 @pytest.mark.parametrize("memory", [1900, 2500, 4000, 32000])
 def test_all_workers_together_stay_within_memory(memory: int, workers: int | None) -> None:
     made = make(memory=memory * MIB, workers=workers)
-    each = PROCESS_BYTES + TASK.model_bytes() + made.held * TASK.tile_bytes(made.tile_size)
+    each = PROCESS_BYTES + TASK.model_bytes(1) + made.held * TASK.tile_bytes(made.tile_size)
     assert made.workers == (workers or 1)
     assert made.processes == (workers is not None)
     assert made.workers * each <= memory * MIB
@@ -41,7 +41,7 @@ def test_all_workers_together_stay_within_memory(memory: int, workers: int | Non
 
 def test_tiles_overlap_where_memory_allows() -> None:
     assert (make(memory=10**15).held, make(memory=10**15).in_flight) == (plan.MOST_HELD, plan.MOST_HELD + 1)
-    tight = PROCESS_BYTES + TASK.model_bytes() + TASK.tile_bytes(480)
+    tight = PROCESS_BYTES + TASK.model_bytes(1) + TASK.tile_bytes(480)
     assert (make(memory=tight).held, make(memory=tight).tile_size) == (1, 480)
 
 

@@ -12,9 +12,10 @@ from sitsinfer import models, weights
 from sitsinfer.errors import DeviceError, WeightsError
 from sitsinfer.layers import ClassInfo
 from sitsinfer.patches import Patch
-from sitsinfer.predict import Normalisation, Predictor, get_predictor
+from sitsinfer.predict import Predictor, get_predictor
 from sitsinfer.weights import Member
 from tests.fakes import CARD as FAKE
+from tests.fakes import patch_of
 
 CARD = replace(
     FAKE,
@@ -46,14 +47,6 @@ class FirstBands(nn.Module):
             raise torch.OutOfMemoryError
         day = positions[:, 0, None, None].expand(len(x), *x.shape[3:])
         return torch.stack([x[:, 0, 0], x[:, 0, 1], day], dim=1)
-
-
-def patch_of(
-    value: float, days: tuple[int, ...] = (3, 8), dtype: type[np.generic] = np.uint16, nodata: float = 0
-) -> Patch:
-    values = np.full((len(days), 2, 8, 8), value, dtype)
-    ones = np.ones(len(days), np.float32)
-    return Patch(values, ones * np.float32(1e-4), ones * 0, np.array(days), nodata)
 
 
 def first_scores(found: Iterator[np.ndarray]) -> list[float]:
@@ -117,36 +110,6 @@ def test_a_patch_that_does_not_fit_is_an_error() -> None:
 def test_every_data_type_is_normalised(dtype: type[np.generic]) -> None:
     found = list(Predictor(CARD, [FirstBands()], "cpu").scores([patch_of(200, dtype=dtype)]))
     np.testing.assert_allclose(found[0][0], 200, rtol=1e-6)
-
-
-def test_normalisation_is_that_of_digital_numbers() -> None:
-    rng = np.random.default_rng(0)
-    numbers = rng.integers(1, 65535, (1, 3, 10, 5, 7)).astype(np.uint16)
-    mean_dn, std_dn = rng.uniform(1000, 4000, 10), rng.uniform(500, 2000, 10)
-    patch = replace(patch_of(1, (1, 2, 3)), values=numbers[0])
-    found = Normalisation(mean_dn * 1e-4, std_dn * 1e-4)(torch.from_numpy(numbers), patch).numpy()
-    mean32, std32 = mean_dn.astype(np.float32), std_dn.astype(np.float32)
-    published = (numbers.astype(np.float32) - mean32[:, None, None]) / std32[:, None, None]
-    np.testing.assert_allclose(found, published, rtol=1e-6)
-
-
-def test_each_date_has_its_own_scale_and_offset() -> None:
-    patch = replace(patch_of(3000), scale=np.array([1e-4, 2e-4], np.float32), offset=np.array([-0.1, 0.05], np.float32))
-    x = Normalisation([0.1, 0.2], [0.1, 0.4])(torch.from_numpy(patch.values)[None], patch)
-    np.testing.assert_allclose(x[0, :, :, 0, 0], [[1.0, 0.0], [5.5, 1.125]], atol=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("dtype", "nodata", "missing"),
-    [(np.uint16, 0, 0), (np.uint16, 65535, 65535), (np.int16, -9999, -9999)]
-    + [(np.float32, np.nan, value) for value in (np.nan, np.inf, -np.inf)],
-)
-def test_what_is_missing_becomes_the_mean(dtype: type[np.generic], nodata: float, missing: float) -> None:
-    patch = patch_of(1000, dtype=dtype, nodata=nodata)
-    patch.values[1, 0, 2, 3] = missing
-    x = Normalisation([0.4, 0.4], [0.1, 0.1])(torch.from_numpy(patch.values)[None], patch)[0]
-    assert x[1, 0, 2, 3] == 0
-    assert (x == 0).sum() == 1
 
 
 def test_normalising_leaves_the_numbers_as_they_were() -> None:

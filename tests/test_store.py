@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -42,10 +43,21 @@ def test_what_no_tile_wrote_is_nodata(tmp_path: Path) -> None:
 
 def test_what_else_a_tile_found_is_kept_beside_its_layers(tmp_path: Path) -> None:
     store = create(tmp_path / "store")
-    first, second = store.tiles[0, 0], store.tiles[1, 2]
-    store.write(first, {"classes": truth(first.core)}, b"a parcel")
-    store.write(second, {"classes": truth(second.core)})
-    assert (store.found(first), store.found(second)) == (b"a parcel", b"")
+    for tile, found in ((store.tiles[0, 0], b"a parcel"), (store.tiles[1, 2], b"")):
+        store.write(tile, {"classes": truth(tile.core)}, found)
+        store.mark(TileReport(tile.name, 1, 7, len(found), 0.1, 0.2, 0.3))
+        assert store.found(tile) == found
+
+
+@pytest.mark.parametrize("damage", [lambda path: path.unlink(), lambda path: path.write_bytes(b"a par")])
+def test_what_is_lost_of_a_tile_is_told(tmp_path: Path, damage: Callable[[Path], object]) -> None:
+    store = create(tmp_path / "store")
+    tile = store.tiles[0, 0]
+    store.write(tile, {}, b"a parcel")
+    store.mark(TileReport(tile.name, 1, 7, 8, 0.1, 0.2, 0.3))
+    damage(tmp_path / "store" / "found" / tile.name)
+    with pytest.raises(StoreError, match=r"found/r0_c0.*Remove .*store to start anew"):
+        store.found(tile)
 
 
 def test_a_window_across_tiles_is_painted(tmp_path: Path) -> None:
@@ -58,7 +70,7 @@ def test_a_window_across_tiles_is_painted(tmp_path: Path) -> None:
 def test_a_store_opened_again_knows_all_it_was_created_with(tmp_path: Path) -> None:
     store = create(tmp_path / "store")
     tile = store.tiles[1, 2]
-    report = TileReport(tile.name, 100, 7, 0.1, 0.2, 0.3)
+    report = TileReport(tile.name, 100, 7, 0, 0.1, 0.2, 0.3)
     store.mark(report)
     again = Store.open(tmp_path / "store", FINGERPRINT)
     assert again == store

@@ -65,8 +65,8 @@ class Task(Protocol[Inputs]):
     def tile_bytes(self, size: int) -> int:
         """Memory that one tile takes at most, from its reading to the end of its computation."""
 
-    def model_bytes(self) -> int:
-        """Memory that the model takes at most while it computes."""
+    def model_bytes(self, threads: int) -> int:
+        """Memory that the model takes at most while it computes, on a CPU in so many threads."""
 
     def prepared(self) -> Self:
         """The same, knowing what it must of the whole before the first tile; mostly itself.

@@ -201,7 +201,7 @@ class Fuse:
             total += window.height * window.width * len(view.series.acquisitions) * depth
         return total
 
-    def model_bytes(self) -> int:
+    def model_bytes(self, threads: int) -> int:
         """What the algorithm takes for one sub-tile, the observations that it is given, and what is put together."""
         whole = self.tile_step + 2 * (MARGIN if self.residual_compensation else 0)
         in_parts = self.residual_compensation and self.published_tiling

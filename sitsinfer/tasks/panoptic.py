@@ -108,6 +108,10 @@ class Panoptic(PatchTask):
         """A tile's stack; what is found in it is little beside that."""
         return self.stack_bytes(size)
 
+    def model_bytes(self, threads: int) -> int:
+        """What forward passes hold, one in each thread."""
+        return threads * super().model_bytes(threads)
+
     def patches(self, core: Window) -> list[Window]:
         """The patches whose cores begin in a tile's core, or beyond the grid next to it.
 

@@ -122,8 +122,8 @@ class PatchTask:
             "device": [self.device, self.precision],
         }
 
-    def model_bytes(self) -> int:
-        """What a forward pass holds, from above: every date's feature maps."""
+    def model_bytes(self, threads: int) -> int:
+        """What a forward pass holds, from above: every date's feature maps. Threads share it."""
         pixels = (self.batch_size or 1) * len(self.series.acquisitions) * self.card.patch**2
         return pixels * FEATURES * np.dtype(np.float32).itemsize
 
