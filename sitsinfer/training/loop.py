@@ -100,6 +100,10 @@ class Course(Protocol):
     measure: str
 
     @property
+    def fingerprint(self) -> str:
+        """What stands for the data: another one means other data."""
+
+    @property
     def options(self) -> Options:
         """How to train."""
 
@@ -312,9 +316,9 @@ class _Run:
         _LOG.info("going on from step %d", self.steps)
 
     def _identity(self) -> str:
-        """What decides the result: the options, and the card, which knows the statistics of the data."""
-        options = asdict(replace(self.options, device=""))
-        return self.course.card.to_json() + json.dumps(options, default=str, sort_keys=True)
+        """What decides the result: the options, the card and the data."""
+        options = json.dumps(asdict(replace(self.options, device="")), default=str, sort_keys=True)
+        return "\n".join([self.course.card.to_json(), options, self.course.fingerprint])
 
 
 def _schedule(share: float, warm_up: float = 0.05) -> float:

@@ -30,7 +30,7 @@ from sitsinfer.series.labels import UNLABELLED, read_parcels
 from sitsinfer.training import loop, segment
 from sitsinfer.training.card import draft_card
 from sitsinfer.training.paps_loss import FEWEST, Losses, compare
-from sitsinfer.training.samples import Sample, Scene, load_scene, statistics, validation_samples
+from sitsinfer.training.samples import Sample, Scene, fingerprint, load_scene, statistics, validation_samples
 from sitsinfer.training.targets import SPREAD, Targets, find_targets
 from sitsinfer.weights import BACKGROUND, Card
 
@@ -210,6 +210,7 @@ class _Course:
 
     def __init__(self, scenes: Sequence[Scene], card: Card, options: Options) -> None:
         self.scenes, self.card, self.options = scenes, card, options
+        self.fingerprint = fingerprint(scenes)
         self.module = cast(PaPs, loop.build(card, options))
         _begin(self.module, scenes)
         self.device = next(self.module.parameters()).device

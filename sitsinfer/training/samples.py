@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -78,6 +79,20 @@ def load_scene(ts: Path, labels: Path, bands: Sequence[str] | None, validation: 
     parcels = np.zeros(extent.shape, np.uint32)
     scene = Scene(stack, truth.codes, parcels, training, Window(extent.height - kept, 0, kept, extent.width))
     return scene, series, truth
+
+
+def fingerprint(scenes: Sequence[Scene]) -> str:
+    """A sha256 for each scene, over all that training and validation see of it."""
+    return " ".join(_digest(scene) for scene in scenes)
+
+
+def _digest(scene: Scene) -> str:
+    stack = scene.stack
+    dates = [day.isoformat() for day in stack.dates]
+    content = hashlib.sha256(repr((stack.values.shape, dates, scene.training, scene.validation)).encode())
+    for values in (scene.labels, scene.parcels, stack.scale, stack.offset, *stack.values):
+        content.update(np.ascontiguousarray(values).data)
+    return content.hexdigest()
 
 
 def statistics(scenes: Sequence[Scene], step: int = 3) -> tuple[tuple[float, ...], tuple[float, ...]]:

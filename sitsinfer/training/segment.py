@@ -20,7 +20,7 @@ from sitsinfer.predict import Predictor
 from sitsinfer.series.labels import UNLABELLED
 from sitsinfer.training import loop
 from sitsinfer.training.card import draft_card
-from sitsinfer.training.samples import Scene, load_scene, statistics, validation_samples
+from sitsinfer.training.samples import Scene, fingerprint, load_scene, statistics, validation_samples
 from sitsinfer.weights import Card
 
 PRESETS: dict[str, loop.Preset] = {
@@ -138,6 +138,7 @@ class _Course:
 
     def __init__(self, scenes: Sequence[Scene], card: Card, options: Options) -> None:
         self.scenes, self.card, self.options = scenes, card, options
+        self.fingerprint = fingerprint(scenes)
         self.module = loop.build(card, options)
         self.device = next(self.module.parameters()).device
         self.normalise = Normalisation(card.members[0].mean, card.members[0].std)

@@ -23,6 +23,7 @@ class Line:
     options: Options
     card: Card
     measure: str = "closeness"
+    fingerprint: str = "noise around 3"
 
     def __post_init__(self) -> None:
         self.module = nn.Linear(1, 1, bias=False)
@@ -90,6 +91,10 @@ def test_a_checkpoint_of_other_options_is_refused(line: Callable[..., Line], tmp
         train(line, tmp_path / "model", progress=kill(5))
     with pytest.raises(TrainingError, match="holds a run of other data or options"):
         train(lambda: line(rate=0.2), tmp_path / "model")
+    other = line()
+    other.fingerprint = "noise around 4"
+    with pytest.raises(TrainingError, match="holds a run of other data or options"):
+        train(lambda: other, tmp_path / "model")
     train(lambda: line(rate=0.2), tmp_path / "model", overwrite=True)
     assert (tmp_path / "model" / "model.json").exists()
 

@@ -78,6 +78,24 @@ def test_a_run_that_was_killed_ends_as_if_it_was_not(parcels: Triple, tmp_path: 
         assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
+@pytest.mark.parametrize("with_encoder", [False, True])
+def test_a_run_does_not_go_on_with_other_parcels(parcels: Triple, tmp_path: Path, with_encoder: bool) -> None:
+    options = replace(TINY, steps=3, validate_every=1)
+    if with_encoder:  # its statistics go into the card: nothing else tells the data apart
+        segment.train_segment([parcels[:2]], tmp_path / "teacher", replace(TINY_SEGMENT, steps=1, validate_every=1))
+        options = replace(options, encoder=str(tmp_path / "teacher"))
+
+    def kill(step: int, loss: float) -> None:
+        if step == 2:
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        train_panoptic([parcels], tmp_path / "model", options, progress=kill)
+    rewrite(parcels[2], lambda ids: ids.__setitem__((slice(0, 7), slice(0, 6)), 9999))
+    with pytest.raises(TrainingError, match="holds a run of other data or options"):
+        train_panoptic([parcels], tmp_path / "model", options)
+
+
 def test_an_encoder_brings_its_weights_and_what_it_feeds_on(parcels: Triple, tmp_path: Path) -> None:
     with rasterio.open(parcels[1]) as raster:
         assert raster.nodata == UNLABELLED

@@ -1,3 +1,4 @@
+import datetime
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -7,7 +8,7 @@ import pytest
 
 from sitsinfer.errors import TrainingError
 from sitsinfer.series.labels import UNLABELLED
-from sitsinfer.training.samples import draw, load_scene, statistics, turn, validation_samples
+from sitsinfer.training.samples import draw, fingerprint, load_scene, statistics, turn, validation_samples
 from sitsinfer.training.segment import Options, _prepare
 
 Write = Callable[..., tuple[Path, Path]]
@@ -33,6 +34,24 @@ def test_statistics_are_those_of_what_was_observed(scene: Write) -> None:
         seen = values[:, band][values[:, band] > 0] * 1e-4
         np.testing.assert_allclose(mean[band], seen.mean(), rtol=1e-6)
         np.testing.assert_allclose(std[band], seen.std(), rtol=1e-5)
+
+
+def test_the_fingerprint_of_scenes_tells_of_any_change_of_their_data(scene: Write) -> None:
+    found, _, _ = load_scene(*scene(), None, 0.25)
+    values, labels, parcels = found.stack.values.copy(), found.labels.copy(), found.parcels.copy()
+    values[2, 1, 7, 9] += 1
+    labels[95, 49] = 2 if labels[95, 49] == 7 else 7
+    parcels[3, 4] = 5
+    later = (*found.stack.dates[:-1], found.stack.dates[-1] + datetime.timedelta(1))
+    changed = [
+        replace(found, stack=replace(found.stack, values=values)),
+        replace(found, stack=replace(found.stack, dates=later)),
+        replace(found, labels=labels),
+        replace(found, parcels=parcels),
+    ]
+    assert len({fingerprint([each]) for each in [found, *changed]}) == 5
+    assert fingerprint([found]) == fingerprint([load_scene(*scene("again"), None, 0.25)[0]])
+    assert fingerprint([found, changed[0]]) != fingerprint([changed[0], found])
 
 
 def test_a_constant_band_is_refused(scene: Write) -> None:
