@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from sitsinfer import models, weights
 from sitsinfer.batches import Normalisation
 from sitsinfer.device import lay_out, resolve_device
-from sitsinfer.errors import OutputError, TrainingError
+from sitsinfer.errors import ModelError, OutputError, TrainingError
 from sitsinfer.training.samples import Sample, Scene, draw, turn
 from sitsinfer.weights import Card
 
@@ -205,6 +205,32 @@ def build(card: Card, options: Options) -> nn.Module:
     module = models.build(card.architecture, card.hyperparameters)
     # In the layout that validation computes in from the start: a resumed run has it from the start as well.
     return lay_out(module.to(resolve_device(options.device)))
+
+
+@torch.inference_mode()
+def check_sizes(
+    card: Card, options: Options, device: torch.device, network: Callable[[Tensor, Tensor], object]
+) -> None:
+    """See that a network takes crops and patches of the sizes asked for, by showing it empty ones.
+
+    Args:
+        card: Of the network.
+        options: How it will be trained.
+        device: Where it lies.
+        network: Takes a series (B, T, C, H, W) and positions (B, T); in evaluation mode, or its statistics would learn.
+
+    Raises:
+        TrainingError: If it does not.
+    """
+    dates = options.dates[0]
+    for what, size in (("Crops", options.crop), ("Patches", options.patch)):
+        empty = torch.zeros(1, dates, len(card.bands), size, size, device=device)
+        try:
+            network(empty, torch.zeros(1, dates, dtype=torch.int64, device=device))
+        except ModelError as error:
+            raise TrainingError(
+                f"{what} of {size} pixels and {dates} dates do not suit the network. {error}"
+            ) from error
 
 
 def draw_batch(scenes: Sequence[Scene], card: Card, options: Options, rng: np.random.Generator) -> list[Sample]:

@@ -30,7 +30,15 @@ from sitsinfer.series.labels import UNLABELLED, read_parcels
 from sitsinfer.training import loop, segment
 from sitsinfer.training.card import draft_card
 from sitsinfer.training.paps_loss import FEWEST, Losses, compare
-from sitsinfer.training.samples import Sample, Scene, fingerprint, load_scene, statistics, validation_samples
+from sitsinfer.training.samples import (
+    Sample,
+    Scene,
+    check_validation,
+    fingerprint,
+    load_scene,
+    statistics,
+    validation_samples,
+)
 from sitsinfer.training.targets import SPREAD, Targets, find_targets
 from sitsinfer.weights import BACKGROUND, Card
 
@@ -101,7 +109,7 @@ def train_panoptic(
     Raises:
         SeriesError: If a series cannot be used.
         WeightsError: If there is no such encoder.
-        TrainingError: If labels, parcels, options or a checkpoint do not fit.
+        TrainingError: If labels, parcels, options or a checkpoint do not fit, or there is nothing to validate on.
         OutputError: If ``out`` exists, or cannot be written.
     """
     return loop.train(lambda: _start(triples, options), out, overwrite=overwrite, progress=progress)
@@ -203,6 +211,12 @@ def _begin(module: PaPs, scenes: Sequence[Scene]) -> None:
     torch.nn.init.constant_(cast(torch.nn.Linear, module.size_mlp[-2]).bias, common)
 
 
+def _has_parcel(sample: Sample) -> NDArray[np.bool_]:
+    """Where a patch has parcels that are not void."""
+    known: NDArray[np.bool_] = (sample.parcels > 0) & (sample.labels != UNLABELLED)
+    return known
+
+
 class _Course:
     """Parcels, and PQ to score them; see :class:`~sitsinfer.training.loop.Course`."""
 
@@ -219,6 +233,9 @@ class _Course:
         self.channels = np.zeros(256, np.int64)  # of codes
         self.channels[self.codes] = np.arange(len(self.codes))
         self._losses: list[list[float]] = []  # since the last validation
+        check_validation(scenes, card, _has_parcel, "there is no parcel of a class")
+        self.module.eval()
+        loop.check_sizes(card, options, self.device, self.module.maps)
 
     def rates(self) -> list[tuple[list[torch.nn.Parameter], float]]:
         """All at the full rate, but what encodes dates more slowly where it has learned that elsewhere, to keep it.

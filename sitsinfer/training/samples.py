@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
@@ -200,3 +200,24 @@ def validation_samples(scenes: Sequence[Scene], card: Card) -> Iterator[Sample]:
                 if patch is not None:
                     labels = _truth(scene.labels, window, area, UNLABELLED)
                     yield Sample(patch, labels, _truth(scene.parcels, window, area, 0))
+
+
+def check_validation(
+    scenes: Sequence[Scene], card: Card, has_truth: Callable[[Sample], NDArray[np.bool_]], what: str
+) -> None:
+    """See that there is something to validate on.
+
+    Args:
+        scenes: Where from.
+        card: Says how patches are cut.
+        has_truth: Which pixels of a patch are compared with what is predicted, (P, P).
+        what: What such pixels are, for people.
+
+    Raises:
+        TrainingError: If there are none.
+    """
+    if not any(has_truth(sample).any() for sample in validation_samples(scenes, card)):
+        raise TrainingError(
+            f"Nothing to validate on: {what} in what is kept of each scene, its lower part, where something was "
+            f"observed. Keep a larger share for validation, or give scenes that have some there."
+        )

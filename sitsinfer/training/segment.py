@@ -20,7 +20,7 @@ from sitsinfer.predict import Predictor
 from sitsinfer.series.labels import UNLABELLED
 from sitsinfer.training import loop
 from sitsinfer.training.card import draft_card
-from sitsinfer.training.samples import Scene, fingerprint, load_scene, statistics, validation_samples
+from sitsinfer.training.samples import Scene, check_validation, fingerprint, load_scene, statistics, validation_samples
 from sitsinfer.weights import Card
 
 PRESETS: dict[str, loop.Preset] = {
@@ -88,7 +88,7 @@ def train_segment(
 
     Raises:
         SeriesError: If a series cannot be used.
-        TrainingError: If labels, options or a checkpoint do not fit.
+        TrainingError: If labels, options or a checkpoint do not fit, or there is nothing to validate on.
         OutputError: If ``out`` exists, or cannot be written.
     """
     return loop.train(lambda: _Course(*_prepare(pairs, options), options), out, overwrite=overwrite, progress=progress)
@@ -144,6 +144,8 @@ class _Course:
         self.normalise = Normalisation(card.members[0].mean, card.members[0].std)
         self.index = np.full(256, UNLABELLED, np.int64)  # class code to channel
         self.index[[entry.code for entry in card.classes]] = np.arange(len(card.classes))
+        check_validation(scenes, card, lambda sample: sample.labels != UNLABELLED, "there is no label")
+        loop.check_sizes(card, options, self.device, self.module.eval())
 
     def rates(self) -> list[tuple[list[torch.nn.Parameter], float]]:
         """All at the full rate."""
@@ -159,7 +161,7 @@ class _Course:
         return _LOSSES[self.options.loss](scores.float(), y)
 
     def validate(self) -> float:
-        """Mean IoU over what was kept apart, of all its dates; 0 where nothing is labelled."""
+        """Mean IoU over what was kept apart, of all its dates."""
         predictor = Predictor(self.card, [self.module], str(self.device), "fp32", 1)
         confusion = np.zeros((len(self.card.classes),) * 2, np.int64)
         for sample in validation_samples(self.scenes, self.card):

@@ -169,6 +169,26 @@ def test_crops_without_parcels_are_refused(parcels: Triple) -> None:
         course.loss(np.random.default_rng(0), 0)
 
 
+def test_what_cannot_be_validated_or_computed_is_refused_before_the_first_step(parcels: Triple) -> None:
+    with pytest.raises(TrainingError, match="Patches of 31 pixels and 3 dates do not suit .* multiples of 2"):
+        _start([parcels], replace(TINY, patch=31))
+    with pytest.raises(TrainingError, match="Crops of 23 pixels"):
+        _start([parcels], replace(TINY, crop=23))
+    rewrite(parcels[2], lambda ids: ids.__setitem__(slice(72, 96), 0))
+    with pytest.raises(TrainingError, match="Nothing to validate on: there is no parcel"):
+        _start([parcels], TINY)
+
+
+def test_where_nothing_was_observed_there_is_nothing_to_validate_on(parcels: Triple) -> None:
+    for path in parcels[0].iterdir():
+        with rasterio.open(path, "r+") as image:
+            values = image.read()
+            values[:, 72:] = image.nodata
+            image.write(values)
+    with pytest.raises(TrainingError, match="Nothing to validate on"):
+        _start([parcels], TINY)
+
+
 def test_one_detection_gives_the_scores_of_every_threshold(parcels: Triple) -> None:
     course = _start([parcels], TINY)
     for layer, bias in (("heatmap_conv.0.conv.4", 13.0), ("saliency_conv.conv.4", 6.0), ("mask_cnn.5", 2.0)):

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import rasterio
 import torch
 
 from sitsinfer import weights
@@ -77,6 +78,26 @@ def test_a_run_that_was_killed_ends_as_if_it_was_not(scene: Write, tmp_path: Pat
 def test_an_ignored_label_is_no_class(scene: Write, tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="labels have 1 class"):
         train_segment([scene()], tmp_path / "model", replace(TINY, ignore_label=7))
+
+
+def test_what_cannot_be_validated_or_computed_is_refused_before_the_first_step(scene: Write, tmp_path: Path) -> None:
+    steps: list[int] = []
+
+    def refused(words: str, **options: int) -> None:
+        with pytest.raises(TrainingError, match=words):
+            train_segment(
+                [pair], tmp_path / "model", replace(TINY, **options), progress=lambda step, loss: steps.append(step)
+            )
+
+    pair = scene()
+    refused("Patches of 31 pixels and 3 dates do not suit the network. .* multiples of 2", patch=31)
+    refused("Crops of 15 pixels", crop=15)
+    with rasterio.open(pair[1], "r+") as raster:
+        codes = raster.read(1)
+        codes[72:] = 255
+        raster.write(codes, 1)
+    refused("Nothing to validate on: there is no label")
+    assert steps == []
 
 
 def test_focal_loss_looks_away_from_what_is_certain() -> None:
