@@ -75,8 +75,9 @@ def build(architecture: str, hyperparameters: Mapping[str, Any]) -> nn.Module:
         return module
     except ModelError:
         raise
-    except (TypeError, ValueError) as error:
-        raise ModelError(f"Architecture '{architecture}' cannot be built: {error}. Correct its options.") from error
+    except (TypeError, ValueError, RuntimeError, ArithmeticError) as error:  # as torch and Python tell of such options
+        words = str(error).partition("\n")[0]
+        raise ModelError(f"Architecture '{architecture}' cannot be built: {words}. Correct its options.") from error
 
 
 def _load(target: str) -> Callable[..., Any]:

@@ -88,15 +88,22 @@ class PaPs(nn.Module):
             mask_threshold: Pixels above it are in the mask.
 
         Raises:
-            ModelError: If there is no such backbone, or hyper-parameters do not fit each other.
+            ModelError: If there is no such backbone, or hyper-parameters are impossible or do not fit each other.
         """
         super().__init__()
         if backbone not in BACKBONES:
             raise ModelError(f"Unknown backbone '{backbone}'. Choose one of {', '.join(BACKBONES)}.")
+        _check_share("min_confidence", min_confidence)
+        _check_share("min_remain", min_remain)
+        _check_share("mask_threshold", mask_threshold)
+        if isinstance(shape_size, bool) or not isinstance(shape_size, int) or shape_size < 1:
+            raise ModelError(f"shape_size is {shape_size!r}. Expected a whole number, 1 or more.")
+        if not isinstance(mask_conv, bool):
+            raise ModelError(f"mask_conv is {mask_conv!r}. Expected true or false.")
         self.shape_size = shape_size
         self.min_remain = min_remain
         self.mask_threshold = mask_threshold
-        self.register_buffer("min_confidence", torch.tensor([min_confidence]))
+        self.register_buffer("min_confidence", torch.tensor([float(min_confidence)]))
         self.encoder = cast(UTAE | RecUNet, models.build(backbone, {"input_dim": input_dim, **(encoder or {})}))
         *_, full = self.encoder.map_widths
         stack = sum(self.encoder.map_widths)
@@ -316,6 +323,12 @@ class PaPs(nn.Module):
                 instances[box][free] = rank
                 scores[:, *box][:, free] = detections.scores[index, :, None]
         return instances, scores
+
+
+def _check_share(name: str, value: object) -> None:
+    """See that a hyper-parameter is a number from 0 to 1; cards come from JSON, and hold anything."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise ModelError(f"{name} is {value!r}. Expected a number from 0 to 1.")
 
 
 def _dense_head(channels: int) -> ConvLayer:

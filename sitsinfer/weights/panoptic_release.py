@@ -57,7 +57,9 @@ def import_paps(
     path = checkpoint_of(folder, fold)
     state_dict = read_state_dict(path)
     build_module(card, state_dict, path)
-    tuned = float(str(state_dict["min_confidence"].numpy()[0]))  # the decimal number that was rounded to float32
+    tuned = float(str(state_dict["min_confidence"].float().numpy()[0]))  # the decimal that was rounded to float32
+    if not 0 <= tuned <= 1:
+        raise WeightsError(f"{path} has min_confidence {tuned}. Expected 0 to 1; fetch it again.")
     card = replace(card, hyperparameters={**card.hyperparameters, "min_confidence": tuned})
     return save(out, card, [state_dict])
 

@@ -61,6 +61,8 @@ def test_a_missing_hyperparameter_is_named():
         ({"padding_mode": "mirror"}, "'utae' cannot be built: padding_mode"),
         ({"decoder_widths": [8, 16]}, "Give as many of each"),
         ({"n_head": 3}, "n_head is 3, which does not divide encoder width 8"),
+        ({"n_head": 0}, "'utae' cannot be built: .* by zero"),
+        ({"encoder_widths": [-8, -8, 16]}, "'utae' cannot be built: "),
         ({"d_model": 30}, r"d_model is 30, which n_head \(4\) does not divide"),
         ({"encoder_widths": [6, 6, 16], "agg_mode": "mean"}, "4 groups, which do not divide 6 channels"),
     ],

@@ -283,3 +283,25 @@ def test_parcels_are_found_on_a_recurrent_backbone():
 def test_an_unknown_backbone_is_named_with_those_there_are():
     with pytest.raises(ModelError, match="Unknown backbone 'fpn'. Choose one of utae, recunet."):
         models.build("paps", {**OPTIONS, "backbone": "fpn"})
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "expected"),
+    [
+        ("min_confidence", ("0.2", None, True, -0.1, 5, float("nan")), "a number from 0 to 1"),
+        ("min_remain", ("x", False, 7, float("nan")), "a number from 0 to 1"),
+        ("mask_threshold", (None, -3, [0.4], float("inf")), "a number from 0 to 1"),
+        ("shape_size", ("6", 0, -2, 2.5, None, True), "a whole number, 1 or more"),
+        ("mask_conv", ("false", None, 1), "true or false"),
+    ],
+)
+def test_impossible_hyperparameters_are_named(name, values, expected):
+    for value in values:
+        with pytest.raises(ModelError, match=f"^{name} is .*. Expected {expected}.$"):
+            models.build("paps", {**OPTIONS, name: value})
+
+
+def test_thresholds_may_be_0_and_1():
+    model = models.build("paps", {**OPTIONS, "min_confidence": 0, "min_remain": 1, "mask_threshold": 1.0})
+    assert model.min_confidence.tolist() == [0]
+    assert model.min_confidence.dtype == torch.float32

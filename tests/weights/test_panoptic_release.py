@@ -53,6 +53,27 @@ def test_the_least_confidence_is_that_of_the_checkpoint(release: Path, norm: Pat
         assert models.build("paps", card.hyperparameters).min_confidence.item() == np.float32(tuned)
 
 
+@pytest.mark.parametrize("value", [float("nan"), -0.1, 7.0])
+def test_a_least_confidence_that_cannot_be_is_refused(release: Path, norm: Path, tmp_path: Path, value: float) -> None:
+    content = torch.load(release / CHECKPOINT, weights_only=True)
+    content["state_dict"]["min_confidence"].fill_(value)
+    torch.save(content, release / CHECKPOINT)
+    with pytest.raises(WeightsError, match=r"model\.pth\.tar has min_confidence .* Expected 0 to 1"):
+        weights.import_paps(release, 1, norm, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_checkpoint_in_bfloat16_is_read(release: Path, norm: Path, tmp_path: Path) -> None:
+    content = torch.load(release / CHECKPOINT, weights_only=True)
+    state = {
+        key: value.bfloat16() if value.is_floating_point() else value for key, value in content["state_dict"].items()
+    }
+    torch.save({"state_dict": state}, release / CHECKPOINT)
+    card = weights.import_paps(release, 1, norm, tmp_path / "out")
+    assert card.hyperparameters["min_confidence"] == state["min_confidence"].item()
+    assert len(weights.load_modules(card, tmp_path / "out")) == 1
+
+
 def test_options_of_the_heads_are_those_of_the_release(norm: Path, tmp_path: Path) -> None:
     heads = {"shape_size": 6, "mask_conv": False, "min_remain": 0.7, "mask_threshold": 0.3}
     release = write_paps(tmp_path / "release", {1: 0.2}, void_label=18, **heads)
