@@ -16,6 +16,8 @@ GEOPACKAGE, FLATGEOBUF = "GPKG", "FlatGeobuf"
 """GDAL's names of its drivers."""
 LAYER = "parcels"
 """The one layer of a file."""
+JOURNALS = ("-wal", "-shm", "-journal")
+"""What SQLite adds to a database's name for the changes that it has yet to make, here or in another program."""
 EPOCH = "1970-01-01T00:00:00.000Z"
 """When a GeoPackage says it was made, so that the same parcels give the same bytes."""
 STYLES = """

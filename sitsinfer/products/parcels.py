@@ -18,7 +18,7 @@ from sitsinfer.grid import Grid
 from sitsinfer.layers import ClassInfo
 from sitsinfer.products import GEOMETRY
 from sitsinfer.products.geoparquet import read_geoparquet, write_geoparquet
-from sitsinfer.products.ogr import embed_style, read_ogr, write_flatgeobuf, write_geopackage
+from sitsinfer.products.ogr import JOURNALS, embed_style, read_ogr, write_flatgeobuf, write_geopackage
 from sitsinfer.products.style import style, write_style
 from sitsinfer.products.whole import whole_file
 
@@ -95,16 +95,18 @@ class ParcelFormat:
         write: Takes batches, their schema, the file to make, the CRS and what to note.
         read: Gives the number of features and what is noted, or raises :class:`OSError`.
         embed_style: Puts a style, as QML, into the file; None where it goes beside it.
+        companions: Endings that names of files have which readers apply to it, such as journals of a database.
     """
 
     media_type: str
     write: Callable[[Iterable[pa.RecordBatch], pa.Schema, Path, CRS, Mapping[str, str]], None]
     read: Callable[[Path], tuple[int, dict[str, str]]]
     embed_style: Callable[[Path, str], None] | None = None
+    companions: tuple[str, ...] = ()
 
 
 FORMATS: Mapping[str, ParcelFormat] = {
-    ".gpkg": ParcelFormat("application/geopackage+sqlite3", write_geopackage, read_ogr, embed_style),
+    ".gpkg": ParcelFormat("application/geopackage+sqlite3", write_geopackage, read_ogr, embed_style, JOURNALS),
     ".parquet": ParcelFormat("application/vnd.apache.parquet", write_geoparquet, read_geoparquet),
     ".fgb": ParcelFormat("application/vnd.flatgeobuf", write_flatgeobuf, read_ogr),
 }
@@ -168,7 +170,9 @@ def write_parcels(
     qml = style(CLASS, classes)
     counter = itertools.count()
     counted = (parcel for parcel, _ in zip(parcels, counter, strict=False))  # ends before another number is taken
-    with whole_file(path) as draft:
+    # A journal of an old GeoPackage, open in QGIS or left by a crash, would be replayed over the new one.
+    companions = [path.with_name(path.name + ending) for ending in form.companions]
+    with whole_file(path, companions) as draft:
         form.write(_batches(counted), SCHEMA, draft, grid.crs, notes)
         if form.embed_style:
             form.embed_style(draft, qml)

@@ -3,7 +3,7 @@
 import errno
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,7 +14,7 @@ NEXT_TO_NOTHING = 2**20
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
+def whole_file(path: Path, companions: Iterable[Path] = ()) -> Iterator[Path]:
     """Yield a temporary name; what the caller writes there takes the name ``path`` once it is whole.
 
     The temporary file has a hidden folder to itself beside ``path``, so that renaming it stays on one file system and
@@ -22,6 +22,8 @@ def whole_file(path: Path) -> Iterator[Path]:
 
     Args:
         path: The final name. A file that has it already is replaced, in one step.
+        companions: Files that would change what the new one holds, such as a journal of the old one. Those that exist
+            are removed just before the new one takes its name.
 
     Raises:
         OutputError: If the file cannot be written, as where the disk is full; nothing has changed then.
@@ -30,6 +32,8 @@ def whole_file(path: Path) -> Iterator[Path]:
         draft = room / path.name
         yield draft
         _flush(draft)
+        for companion in companions:
+            companion.unlink(missing_ok=True)
         draft.replace(path)
 
 

@@ -1,6 +1,8 @@
 import dataclasses
 import json
 import sqlite3
+import subprocess
+import sys
 import weakref
 from contextlib import closing
 from pathlib import Path
@@ -212,6 +214,30 @@ def test_geopackage_holds_its_style(tmp_path):
     assert columns == [(table, column)]
     assert qml == module.style("class", CLASSES)
     assert {path.name for path in tmp_path.iterdir()} == {"p.gpkg"}
+
+
+EDITED = """
+import os, signal, sqlite3, sys
+file = sqlite3.connect(sys.argv[1])
+file.execute("PRAGMA journal_mode = WAL")
+file.execute("UPDATE layer_styles SET description = 'edited'")
+file.execute("CREATE TABLE notes AS SELECT randomblob(90000) AS note")
+file.commit()
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+"""Another program that changes a GeoPackage and crashes."""
+
+
+def test_journal_of_another_program_does_not_touch_a_new_geopackage(tmp_path):
+    path = tmp_path / "p.gpkg"
+    write_parcels(some_parcels(3), path, GRID, CLASSES, TAGS)
+    subprocess.run([sys.executable, "-c", EDITED, path], check=False)
+    assert {file.name for file in tmp_path.iterdir()} == {"p.gpkg", "p.gpkg-wal", "p.gpkg-shm"}
+    write_parcels(some_parcels(23), path, GRID, CLASSES, TAGS)
+    assert {file.name for file in tmp_path.iterdir()} == {"p.gpkg"}
+    with closing(sqlite3.connect(path)) as file:
+        assert file.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    assert read_frame(path)["id"].tolist() == list(range(1, 24))
 
 
 @pytest.mark.parametrize("ending", [".parquet", ".fgb"])

@@ -14,6 +14,18 @@ def test_name_appears_only_at_the_end(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["map.json"]
 
 
+def test_companions_of_the_old_file_go_once_the_new_one_is_whole(tmp_path):
+    companions = [tmp_path / "a.db-wal", tmp_path / "a.db-shm"]
+    companions[0].write_text("old")
+    with pytest.raises(KeyboardInterrupt), whole_file(tmp_path / "a.db", companions):
+        raise KeyboardInterrupt
+    assert companions[0].exists()
+    with whole_file(tmp_path / "a.db", companions) as draft:
+        draft.write_text("new")
+        assert companions[0].exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["a.db"]
+
+
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
 def test_interrupted_file_leaves_nothing(tmp_path, error):
     with pytest.raises(error), whole_file(tmp_path / "map.json") as draft:  # noqa: PT012 - the body is under test
