@@ -11,6 +11,7 @@ import numpy as np
 import rasterio
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
+from rasterio.enums import ColorInterp
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.vrt import WarpedVRT
 
@@ -47,8 +48,14 @@ class RasterLayer:
 
     def valid(self, window: Window) -> NDArray[np.bool_]:
         """Where the first band has a value, (height, width)."""
+        place = as_rasterio(window)
         with _named(self.path):
-            return np.asarray(self.file.read_masks(1, window=as_rasterio(window))) > 0
+            if self.file.colorinterp[-1] == ColorInterp.alpha:  # the mask heeds it in uint8 and uint16 alone
+                return np.asarray(self.file.read(self.file.count, window=place)) > 0
+            is_valid = np.asarray(self.file.read_masks(1, window=place)) > 0
+            if self.layer.dtype in ("int64", "uint64"):  # nodata of these is not in the mask of a warped file
+                is_valid &= self.file.read(1, window=place) != self.layer.nodata
+            return is_valid
 
     def thumbnail(self, size: int, bands: Sequence[str]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         """Bands at a glance, from the overviews, at most ``size`` pixels a side.

@@ -35,10 +35,11 @@ def test_units_come_back(dated_source, tmp_path):
         assert raster.layer == day.layer
 
 
-@pytest.mark.parametrize("nodata", [255, None])
-def test_shifted_grid_moves_no_pixel_and_is_invalid_beyond_the_file(tmp_path, nodata):
-    values = np.arange(35, dtype=np.uint8).reshape(5, 7)
-    profile = {"driver": "GTiff", "height": 5, "width": 7, "count": 1, "dtype": "uint8", "nodata": nodata}
+@pytest.mark.parametrize("nodata", [99, None])
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "int64", "float32"])
+def test_shifted_grid_moves_no_pixel_and_is_invalid_beyond_the_file(tmp_path, nodata, dtype):
+    values = np.arange(35).reshape(5, 7).astype(dtype)
+    profile = {"driver": "GTiff", "height": 5, "width": 7, "count": 1, "dtype": dtype, "nodata": nodata}
     with rasterio.open(
         tmp_path / "a.tif", "w", **profile, crs="EPSG:32631", transform=Affine(10, 0, 100, 0, -10, 900)
     ) as file:
