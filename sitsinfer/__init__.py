@@ -1,19 +1,41 @@
 """Run published deep models over satellite image time series and write georeferenced maps.
 
-``sitsinfer.segment``, ``sitsinfer.panoptic`` and ``sitsinfer.fuse`` are the commands of these names as functions;
-``Area`` and ``Options`` go with them. They are imported when they are first used, so that importing the package costs
-nothing.
+``sitsinfer.segment``, ``sitsinfer.panoptic`` and ``sitsinfer.fuse`` are the commands of these names as functions, and
+``sitsinfer.evaluate_panoptic`` is ``evaluate panoptic``; ``Area`` and ``Options`` go with them. They are imported when
+they are first used, so that importing the package costs nothing.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sitsinfer.api import Area, Fusion, Options, Summary, explain_fusion, fuse, panoptic, segment
+    from sitsinfer.api import (
+        Area,
+        Fusion,
+        Options,
+        ParcelScores,
+        Summary,
+        evaluate_panoptic,
+        explain_fusion,
+        fuse,
+        panoptic,
+        segment,
+    )
 
 __version__ = "0.1.0"
 
-__all__ = ["Area", "Fusion", "Options", "Summary", "explain_fusion", "fuse", "panoptic", "segment"]
+__all__ = [
+    "Area",
+    "Fusion",
+    "Options",
+    "ParcelScores",
+    "Summary",
+    "evaluate_panoptic",
+    "explain_fusion",
+    "fuse",
+    "panoptic",
+    "segment",
+]
 
 
 def __getattr__(name: str) -> Any:

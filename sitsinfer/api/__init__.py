@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from sitsinfer.api.evaluation import ParcelScores, evaluate_panoptic
     from sitsinfer.api.fusion import explain_fusion, fuse
     from sitsinfer.api.fusion_run import Fusion
     from sitsinfer.api.parcels import panoptic
@@ -14,13 +15,26 @@ if TYPE_CHECKING:
     from sitsinfer.area import Area
     from sitsinfer.engine import Options, Summary
 
-__all__ = ["Area", "Fusion", "Options", "Summary", "explain_fusion", "fuse", "panoptic", "segment"]
+__all__ = [
+    "Area",
+    "Fusion",
+    "Options",
+    "ParcelScores",
+    "Summary",
+    "evaluate_panoptic",
+    "explain_fusion",
+    "fuse",
+    "panoptic",
+    "segment",
+]
 
 _HOMES = {
     "Area": "sitsinfer.area",
     "Fusion": "sitsinfer.api.fusion_run",
     "Options": "sitsinfer.engine",
+    "ParcelScores": "sitsinfer.api.evaluation",
     "Summary": "sitsinfer.engine",
+    "evaluate_panoptic": "sitsinfer.api.evaluation",
     "explain_fusion": "sitsinfer.api.fusion",
     "fuse": "sitsinfer.api.fusion",
     "panoptic": "sitsinfer.api.parcels",

@@ -34,7 +34,10 @@ def panoptic(
     ] = None,
     void: Annotated[
         list[int] | None,
-        typer.Option(help="A class code whose parcels are left out; may be given several times."),
+        typer.Option(
+            help="A class code whose parcels are left out of what is written, once they have taken their pixels. (In "
+            "'evaluate panoptic' void means not known.) May be given several times."
+        ),
     ] = None,
     min_area: Annotated[float, typer.Option(help="Leave out parcels smaller than so many hectares.")] = 0.0,
     simplify: Annotated[

@@ -159,9 +159,10 @@ def test_reference_on_another_grid_is_read_by_place(parcels, tmp_path, nodata):
 @pytest.mark.parametrize(
     ("which", "values", "options", "words"),
     [
-        (0, PREDICTED, {"dtype": "float32"}, r"parcels.tif holds float32 values; expected ids: uint8, uint16, uint32"),
+        (0, PREDICTED, {"dtype": "float32"}, r"parcels.tif holds float32 values; expected ids: integers\.$"),
         (2, TRUE, {"dtype": "float64"}, r"true_parcels.tif holds float64 values; expected ids"),
-        (3, TRUE_CLASSES, {"dtype": "int16"}, r"true_classes.tif holds int16 values; expected uint8 class codes"),
+        (3, TRUE_CLASSES, {"dtype": "float32"}, r"classes.tif holds float32 values; expected class codes: integers\.$"),
+        (3, TRUE_CLASSES.astype(int) + 255, {"dtype": "int16"}, "Truth holds classes 255 to 257, expected 0 to 255"),
         (0, PREDICTED[:2], {}, r"parcels.tif and \S*classes.tif lie on different grids. Expected ids and classes of"),
         (1, PREDICTED_CLASSES, {"left": 10}, "lie on different grids"),
         (3, TRUE_CLASSES, {"left": 9000, "nodata": 255}, r"classes.tif and \S*true_classes.tif share no pixel that"),
@@ -183,7 +184,17 @@ def test_codes_out_of_range_are_one_line(parcels, refused, option, code):
     assert line == f"Error: Class code {code} of {option} is out of range; expected 0 to 255."
 
 
-def test_a_reference_without_a_legend_knows_every_class(parcels):
+def test_a_reference_without_a_legend_may_lack_classes_that_are_predicted(parcels):
+    write(parcels[3], TRUE_CLASSES)
+    assert counts(scores(*parcels)) == {1: (1, 1, 1), 2: (3, 2, 2), 9: (0, 1, 0)}
+
+
+def test_maps_without_a_legend_that_share_no_class_code_are_one_line(parcels, refused):
     write(parcels[3], TRUE_CLASSES)
     write(parcels[1], PREDICTED_CLASSES + 3)
-    assert counts(scores(*parcels)) == {1: (1, 0, 0), 2: (3, 0, 0), 4: (0, 1, 0), 5: (0, 2, 0), 12: (0, 1, 0)}
+    line = refused("evaluate", "panoptic", *parcels)
+    assert re.search(r"Parcels of class 4, 5, 12 are predicted, but \S*true_classes.tif has classes 1, 2\. Com", line)
+    line = refused("evaluate", "panoptic", *parcels, "--void", "1")
+    assert "has classes 2. Compare" in line
+    write(parcels[0], np.zeros((3, 6)))
+    assert counts(scores(*parcels)) == {1: (1, 0, 0), 2: (3, 0, 0)}, "nothing predicted is of no other class"
