@@ -8,7 +8,18 @@ import tempfile
 
 from tests.benchmarks.data import SCRATCH
 
-BENCHMARKS = ("utae", "overhead", "overlap", "memory", "margins", "gpu", "fuse", "accuracy", "panoptic", "parcels")
+BENCHMARKS = (
+    "utae",
+    "overhead",
+    "overlap",
+    "memory",
+    "margins",
+    "gpu",
+    "fuse",
+    "accuracy",
+    "panoptic",
+    "panoptic_quality",
+)
 
 
 def main(arguments: list[str]) -> int:
