@@ -23,7 +23,8 @@ def outlines(
 
     The layer is read strip by strip. A parcel that goes on in the next strip is kept until its box ends, and is then
     traced as one mask: no polygon depends on where strips or tiles lie. Memory holds one strip, and the boxes of the
-    parcels that cross its lower border.
+    parcels that cross its lower border, a few bytes a pixel: a parcel that reaches across the whole region, as a road
+    may, holds all of it.
 
     Args:
         labels: The label layer, of one band.

@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 import rasterio.features
@@ -66,6 +68,17 @@ def test_blobs_with_many_holes_become_valid():
     mask = largest_piece(ndimage.gaussian_filter(noise, 0.8) > 0.49)
     assert mask.sum() > 3000
     check(mask, NORTH_UP)
+
+
+def test_memory_is_a_few_bytes_a_pixel():
+    mask = np.eye(700, 900, dtype=bool) | np.eye(700, 900, 1, dtype=bool)  # a thin parcel in a large box
+    tracemalloc.start()
+    try:
+        trace(mask, NORTH_UP)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 5 * mask.size
 
 
 def test_vertices_have_one_order():
