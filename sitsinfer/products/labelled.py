@@ -37,9 +37,10 @@ class Labelled:
 
     def read(self, window: Window) -> NDArray[Any]:
         """Read a window, (1, height, width)."""
-        values: NDArray[Any] = self.values[self.labels.read(window)]
+        labels = self.labels.read(window)
+        values: NDArray[Any] = self.values[labels]
         if self.observed is not None:
             # A parcel reaches over what a cloud always hid; there alone nothing is known.
-            unknown = (self.observed.read(window) == 0) & (self.labels.read(window) == 0)
+            unknown = (self.observed.read(window) == 0) & (labels == 0)
             values[unknown] = np.asarray(self.layer.nodata, values.dtype)
         return values

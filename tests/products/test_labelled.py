@@ -1,4 +1,4 @@
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
@@ -23,8 +23,10 @@ class Plane:
     values: NDArray[np.generic]
     layer: Layer = NUMBERS
     grid: Grid = GRID
+    reads: list[Window] = field(default_factory=list)
 
     def read(self, window: Window) -> NDArray[np.generic]:
+        self.reads.append(window)
         assert window == window.intersection(whole(self.grid))
         return self.values[:, *window.slices_in(whole(self.grid))]
 
@@ -53,6 +55,12 @@ def test_a_window_is_that_part_of_the_whole(window: Window) -> None:
     source = Labelled(CODES, Plane(LABELS), np.array([0, 1, 2, 9], np.uint8), Plane(OBSERVED))
     everything = source.read(whole(GRID))
     np.testing.assert_array_equal(source.read(window), everything[:, *window.slices_in(whole(GRID))])
+
+
+def test_labels_are_read_once() -> None:
+    labels, observed = Plane(LABELS), Plane(OBSERVED)
+    Labelled(CODES, labels, np.array([0, 1, 2, 9], np.uint8), observed).read(whole(GRID))
+    assert labels.reads == observed.reads == [whole(GRID)]
 
 
 def test_reading_changes_nothing_of_what_is_read() -> None:
