@@ -1,7 +1,8 @@
 """How parcels are drawn: a style that QGIS reads (QML), a colour a class and a thin outline.
 
 QGIS applies a style of its own accord from a file beside the data, ``parcels.qml`` for ``parcels.fgb``, or from a table
-within a GeoPackage.
+within a GeoPackage. A file beside the data that a person changed is kept when parcels are written again; a style that a
+person saved within a GeoPackage is replaced together with it.
 """
 
 from pathlib import Path
