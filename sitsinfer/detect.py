@@ -79,8 +79,9 @@ class Detector(Batches[list[Sighting]]):
             raise WeightsError(f"Model '{card.name}' is a {card.architecture}, which finds no parcels. Choose a paps.")
         super().__init__(card, modules, device, precision, batch_size, abreast)
         for module, _ in self._members:
-            # Among numbers that are none there is no centre: nothing would be found, and nobody told.
-            module.get_submodule("heatmap_conv").register_forward_hook(self._check)
+            # Among numbers that are none there is no centre and no pixel: nothing would be found, and nobody told.
+            for head in ("heatmap_conv", "saliency_conv", "size_mlp", "shape_mlp", "class_mlp"):
+                module.get_submodule(head).register_forward_hook(self._check)
         self._thresholds = min_confidence, mask_threshold
         self._codes = np.array([entry.code for entry in card.classes], np.uint8)
         self._ignored = np.isin(self._codes, card.ignore)
@@ -108,14 +109,13 @@ class Detector(Batches[list[Sighting]]):
             found = module.detect(normalise(values, batch[0]), positions, *self._thresholds)
         return [self._sightings(detections) for detections in found]
 
-    def _check(self, _module: nn.Module, _inputs: object, heatmap: Tensor) -> None:
-        check_numbers(heatmap.float().cpu().numpy(), self.card.name, self.precision, "confidences")
+    def _check(self, _module: nn.Module, _inputs: object, values: Tensor) -> None:
+        if not values.isfinite().all():
+            check_numbers(values.float().cpu().numpy(), self.card.name, self.precision)
 
     def _sightings(self, found: Detections) -> list[Sighting]:
         """What is found in a patch, as NumPy, less what has no pixel."""
-        scores = found.scores.numpy()
-        check_numbers(scores, self.card.name, self.precision, "scores")
-        codes = self._codes[np.where(self._ignored, -np.inf, scores).argmax(axis=1)]
+        codes = self._codes[np.where(self._ignored, -np.inf, found.scores.numpy()).argmax(axis=1)]
         return [
             Sighting(row, col, Window(*box), int(code), confidence, mask.numpy())
             for (row, col), box, code, confidence, mask in zip(

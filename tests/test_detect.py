@@ -128,11 +128,12 @@ def test_thresholds_that_are_given_win() -> None:
     assert none == []
 
 
-def test_numbers_that_are_none_are_an_error() -> None:
+@pytest.mark.parametrize("head", ["heatmap_conv.0.conv.4", "saliency_conv.conv.4", "size_mlp.6", "shape_mlp.3"])
+def test_numbers_that_are_none_are_an_error(head: str) -> None:
     module = network()
     with torch.no_grad():
-        module.heatmap_conv[0].conv[4].bias.fill_(float("nan"))
-    with pytest.raises(WeightsError, match="Model 'fake' gives confidences that are not numbers in fp32"):
+        module.get_submodule(head).bias.fill_(float("nan"))
+    with pytest.raises(WeightsError, match="Model 'fake' gives values that are not numbers in fp32"):
         list(Detector(CARD, [module]).detect([patch_of(0)]))
 
 

@@ -6,7 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from sitsinfer.engine import Options, foreign
 from sitsinfer.errors import OutputError, SeriesError
+from sitsinfer.products.stac import describes, is_item, item_path
 from sitsinfer.series import Series
 from sitsinfer.weights import Card
 
@@ -31,6 +33,23 @@ def check_names(paths: Sequence[Path], *inputs: Series) -> None:
             raise OutputError(f"{path} is to hold two outputs at once. Give each a name of its own.")
         if any(place in series.files() for series in inputs):
             raise OutputError(f"{path} is a file of the series. Choose another output.")
+
+
+def check_item(product: Path, options: Options) -> None:
+    """See that the STAC item of a product may be written.
+
+    Raises:
+        OutputError: If a file of that name is not an item, unless it is to be overwritten, or describes other outputs.
+    """
+    item = item_path(product)
+    if not item.exists():
+        return
+    if is_item(item) and not describes(item, product):
+        raise OutputError(
+            f"{item} describes other outputs than {product.name}. Choose another name, or another folder."
+        )
+    if not is_item(item) and not options.overwrite:
+        raise foreign(item)
 
 
 def tell_series(series: Series) -> None:

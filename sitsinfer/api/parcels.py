@@ -1,36 +1,25 @@
 """``sitsinfer.panoptic``: every parcel of a time series as one object."""
 
 import datetime
-import itertools
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from sitsinfer import engine, weights
-from sitsinfer.api.checks import absolute, check_names, doubts, tell_doubts, tell_series
+from sitsinfer.api.checks import absolute, check_item, check_names, doubts, tell_doubts, tell_series
+from sitsinfer.api.parcel_run import outlined, painted, settled
 from sitsinfer.api.provenance import provenance
 from sitsinfer.area import Area
 from sitsinfer.engine import Options, Summary
-from sitsinfer.grid import Lattice, Window
-from sitsinfer.layers import Layer
-from sitsinfer.parcels.settle import Strip, settle
-from sitsinfer.parcels.types import Parcels, unpack
 from sitsinfer.products import parcels as vectors
 from sitsinfer.products import writer_for
-from sitsinfer.products.areas import SQUARE_METRES, pixel_areas
-from sitsinfer.products.labelled import Labelled
-from sitsinfer.products.outlines import outlines
 from sitsinfer.products.raster import read_tags
-from sitsinfer.products.stac import is_item, item_path, write_item
+from sitsinfer.products.stac import item_path, write_item
 from sitsinfer.series import open_series
 from sitsinfer.store import Store
 from sitsinfer.tasks.panoptic import Panoptic
-from sitsinfer.tasks.patchwork import NODATA
 
 log = logging.getLogger(__name__)
 
@@ -91,7 +80,7 @@ def panoptic(
         SitsInferError: What stands in the way, on one line.
     """
     place, instances, codes = absolute(out), absolute(raster), absolute(classes)
-    write_parcels = vectors.parcel_writer_for(place)
+    vectors.format_of(place)
     files = {name: path for name, path in (("instances", instances), ("classes", codes)) if path is not None}
     writers = {name: writer_for(path) for name, path in files.items()}
     card, folder = weights.load_card(model, "panoptic")
@@ -119,20 +108,19 @@ def panoptic(
     options = options or Options()
     products = {"parcels": place, **files}
     check_names([*products.values(), item_path(place)], task.series)
-    if not options.overwrite and item_path(place).exists() and not is_item(item_path(place)):
-        raise engine.foreign(item_path(place))
+    check_item(place, options)
 
     def publish(store: Store, tags: Mapping[str, str], summary: Summary) -> None:
         described = {**tags, "MODEL": card.name, "MODEL_SHA256": card.digest}
         began = time.monotonic()
-        parcels = _settle(task, store)
-        settled = time.monotonic()
+        parcels = settled(task, store)
+        known = time.monotonic()
         # The parcels come last of the files; should their item not follow, the store is still there to go on from.
         for name, path in files.items():
-            writers[name](_painted(name, task, store, parcels), path, described)
-        painted = time.monotonic()
-        write_parcels(_outlined(task, store, parcels), place, task.grid, card.predicted, described)
-        seconds = {"settle": settled - began, "paint": painted - settled, "outline": time.monotonic() - painted}
+            writers[name](painted(name, task, store, parcels), path, described)
+        drawn = time.monotonic()
+        vectors.write_parcels(outlined(task, store, parcels), place, task.grid, card.predicted, described)
+        seconds = {"settle": known - began, "paint": drawn - known, "outline": time.monotonic() - drawn}
         log.info("%d parcels.", len(parcels), extra={"event": "parcels", "count": len(parcels), "seconds": seconds})
         write_item(item_path(place), products, _made_by(task, summary, seconds), task.grid)
 
@@ -146,78 +134,6 @@ def _read_tags(path: Path) -> Mapping[str, str]:
     return vectors.read_parcel_tags(path) if vectors.is_parcels(path) else read_tags(path)
 
 
-def _settle(task: Panoptic, store: Store) -> Parcels:
-    """Settle what tiles found, paint the labels, and leave out what is not asked for."""
-
-    def paint(window: Window, labels: NDArray[np.uint32]) -> None:
-        store.paint("labels", window, labels[np.newaxis])
-
-    height, width = task.grid.shape
-    parcels = settle(
-        _strips(store, task.lattice.margin),
-        (height, width),
-        pixel_areas(task.grid),
-        min_remain=task.least_remain,
-        write=paint,
-    )
-    small = parcels.square_metres < task.min_area * SQUARE_METRES
-    return parcels.select(~(small | np.isin(parcels.codes, task.void)))
-
-
-def _strips(store: Store, margin: int) -> Iterator[Strip]:
-    """What each row of tiles found, from top to bottom."""
-    rows, cols = store.tiles.counts
-    for row in range(rows):
-        tiles = [store.tiles[row, col] for col in range(cols)]
-        core = tiles[0].core
-        # A patch belongs to the tile that its core begins in, and sees a margin above that.
-        yield Strip(
-            range(core.row, core.stop_row),
-            core.stop_row - margin,
-            itertools.chain.from_iterable(unpack(found) for found in map(store.found, tiles) if found),
-        )
-
-
-def _outlined(task: Panoptic, store: Store, parcels: Parcels) -> Iterator[vectors.Parcel]:
-    """The parcels as objects, in the order in which their outlines are whole."""
-    names = {entry.code: entry.name for entry in task.card.predicted}
-    traced = outlines(store.source("labels"), parcels.ids, parcels.boxes, simplify=task.simplify)
-    for number, polygon in traced:
-        index = number - 1
-        row, col = int(parcels.rows[index]), int(parcels.cols[index])
-        x, y = task.grid.affine @ (col + 0.5, row + 0.5)
-        code = int(parcels.codes[index])
-        yield vectors.Parcel(
-            id=number,
-            identifier=_identifier(task.lattice, row, col),
-            code=code,
-            class_name=names[code],
-            confidence=float(parcels.confidences[index]),
-            area_ha=float(parcels.square_metres[index]) / SQUARE_METRES,
-            center_x=x,
-            center_y=y,
-            polygon=polygon,
-        )
-
-
-def _identifier(lattice: Lattice, row: int, col: int) -> str:
-    """A parcel's name whatever area and tiles it was found in: its centre, in pixels from the origin of the CRS."""
-    return f"r{lattice.row + row}c{lattice.col + col}"
-
-
-def _painted(name: str, task: Panoptic, store: Store, parcels: Parcels) -> Labelled:
-    """A raster of parcels: their numbers, or their classes."""
-    labels = store.source("labels")
-    if name == "instances":
-        return Labelled(Layer("instances", "uint32", 0, ("parcel",), identifiers=True), labels, parcels.ids)
-    background = next(entry for entry in task.card.classes if entry.code == weights.BACKGROUND)
-    legend = (background, *task.card.predicted)
-    codes = np.concatenate([[weights.BACKGROUND], parcels.codes]).astype(np.uint8)[parcels.ids]
-    return Labelled(
-        Layer("classes", "uint8", NODATA, ("class",), classes=legend), labels, codes, store.source("observed")
-    )
-
-
 def _made_by(task: Panoptic, summary: Summary, seconds: Mapping[str, float]) -> dict[str, Any]:
     """What went into parcels, for their STAC item."""
     made = provenance(task, summary)
@@ -226,7 +142,7 @@ def _made_by(task: Panoptic, summary: Summary, seconds: Mapping[str, float]) -> 
         "seconds": {**made["seconds"], **{stage: round(spent, 3) for stage, spent in seconds.items()}},
         "min_confidence": task.min_confidence,
         "mask_threshold": task.mask_threshold,
-        "min_remain": task.least_remain,
+        "min_remain": task.min_remain,
         "void": list(task.void),
         "min_area": task.min_area,
         "simplify": task.simplify,

@@ -5,13 +5,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from sitsinfer import engine, weights
-from sitsinfer.api.checks import absolute, check_names, doubts, tell_doubts, tell_series
+from sitsinfer.api.checks import absolute, check_item, check_names, doubts, tell_doubts, tell_series
 from sitsinfer.api.provenance import provenance
 from sitsinfer.area import Area
 from sitsinfer.engine import Options, Summary
 from sitsinfer.products import writer_for
 from sitsinfer.products.raster import read_tags
-from sitsinfer.products.stac import is_item, item_path, write_item
+from sitsinfer.products.stac import item_path, write_item
 from sitsinfer.series import open_series
 from sitsinfer.store import Store
 from sitsinfer.tasks.segment import Segment
@@ -87,8 +87,7 @@ def segment(
     files = {layer: path for layer, path in outputs.items() if path is not None}
     writers = {layer: writer_for(path) for layer, path in files.items()}
     check_names([*files.values(), item_path(place), *([page] if page else [])], task.series)
-    if not options.overwrite and item_path(place).exists() and not is_item(item_path(place)):
-        raise engine.foreign(item_path(place))
+    check_item(place, options)
     is_drawn = page is None or _is_drawn(page, task, options)
 
     def publish(store: Store, tags: Mapping[str, str], summary: Summary) -> None:

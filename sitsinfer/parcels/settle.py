@@ -68,8 +68,8 @@ def settle(
 
     So a parcel is one piece. Pixels are connected by their sides, not by corners.
 
-    Held in memory are the labels and candidates of the strips that are not yet final, usually two, and some 100 bytes
-    for each label.
+    Held in memory are the labels and candidates of the strips that are not yet final, usually two to four, and some 100
+    bytes for each label.
 
     Args:
         strips: What was found, from top to bottom; taken one at a time.
@@ -105,7 +105,7 @@ def _clip(candidate: Candidate, grid: Window) -> list[Candidate]:
     box = candidate.box.intersection(grid)
     if box.is_empty:
         return []
-    mask = candidate.mask[box.slices_in(candidate.box)]
+    mask = candidate.mask[box.slices_in(candidate.box)].copy()  # not to hold all that its tile found
     return [replace(candidate, box=box, mask=mask)] if mask.any() else []
 
 

@@ -79,6 +79,12 @@ def is_item(path: Path) -> bool:
         return False
 
 
+def describes(path: Path, product: Path) -> bool:
+    """Whether an item describes a product, among others."""
+    assets = json.loads(path.read_text(encoding="utf-8")).get("assets", {})
+    return any((path.parent / asset["href"]).resolve() == product.resolve() for asset in assets.values())
+
+
 def _item(path: Path, products: Mapping[str, Path], provenance: Mapping[str, Any], grid: Grid) -> dict[str, Any]:
     """Build the item as plain JSON."""
     import pystac

@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sitsinfer.errors import ModelError
+from sitsinfer.errors import ModelError, OutputError
 from sitsinfer.grid import Window, whole
 from sitsinfer.layers import Layer
 from sitsinfer.parcels.types import Candidate, pack
-from sitsinfer.patches import Patch
 from sitsinfer.series import Stack
 from sitsinfer.tasks import TileResult
 from sitsinfer.tasks.patchwork import PatchTask
@@ -21,18 +20,24 @@ SLACK = 2
 the border of their cores each could leave it to the other. What both find is one parcel when it is settled."""
 
 
+THRESHOLDS = {"min_confidence": 0.2, "mask_threshold": 0.4, "min_remain": 0.5}
+"""What is between 0 and 1, with its value where a card does not list it: that of the architecture."""
+
+
 @dataclass(frozen=True)
 class Panoptic(PatchTask):
     """Find the parcels of a series.
 
     A tile looks at the patches whose cores begin in it, so that each patch is computed once, and keeps the parcels
-    whose centre lies in a patch's own core. Their masks reach over the margin into other cores, and other tiles:
-    what becomes of overlaps is settled when all tiles are there, by :func:`sitsinfer.parcels.settle.settle`.
+    whose centre lies in a patch's own core, or within :data:`SLACK` of it. Their masks reach over the margin into other
+    cores, and other tiles: what becomes of overlaps is settled when all tiles are there, by
+    :func:`sitsinfer.parcels.settle.settle`. The border of the area cuts parcels, and what lies beyond it has no say,
+    so that near it they may be settled otherwise than in a larger area.
 
     Attributes:
-        min_confidence: Least confidence of a centre, 0 to 1; ``None``: as the weights were tuned.
-        mask_threshold: What the mask of a parcel must exceed at a pixel, 0 to 1; ``None``: as the card says.
-        min_remain: Share of a parcel that must be left by more confident ones, 0 to 1; ``None``: as the card says.
+        min_confidence: Least confidence of a centre, 0 to 1; as the card says unless given.
+        mask_threshold: What the mask of a parcel must exceed at a pixel, 0 to 1; as the card says unless given.
+        min_remain: Share of a parcel that must be left by more confident ones, 0 to 1; as the card says unless given.
         void: Codes of classes whose parcels are left out, once overlaps are settled.
         min_area: Hectares; smaller parcels are left out likewise.
         simplify: How far outlines may be moved, in units of the CRS; ``None``: they follow the pixels.
@@ -50,17 +55,19 @@ class Panoptic(PatchTask):
 
         Raises:
             ModelError: If a threshold is out of range, or a class to be left out is none that is predicted.
+            OutputError: If what else is to be left out, or simplified, is no such amount.
             SeriesError: If a band is missing, or there are no such dates.
             GridError: If the area lies outside the data, or the margin leaves nothing of a patch.
         """
-        for name in ("min_confidence", "mask_threshold", "min_remain"):
-            value = getattr(self, name)
-            if value is not None and not 0 <= value <= 1:
-                raise ModelError(f"{name} is {value}. Expected 0 to 1.")
+        for name, default in THRESHOLDS.items():
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, float(self.card.hyperparameters.get(name, default)))
+            if not 0 <= getattr(self, name) <= 1:
+                raise ModelError(f"{name} is {getattr(self, name)}. Expected 0 to 1.")
         if not 0 <= self.min_area < float("inf"):
-            raise ModelError(f"min_area is {self.min_area}. Expected hectares, 0 or more.")
+            raise OutputError(f"min_area is {self.min_area}. Expected hectares, 0 or more.")
         if self.simplify is not None and not 0 < self.simplify < float("inf"):
-            raise ModelError(f"simplify is {self.simplify}. Expected a distance in units of the CRS, more than 0.")
+            raise OutputError(f"simplify is {self.simplify}. Expected a distance in units of the CRS, more than 0.")
         known = [entry.code for entry in self.card.predicted]
         if strange := [code for code in self.void if code not in known]:
             raise ModelError(
@@ -91,18 +98,11 @@ class Panoptic(PatchTask):
     def _decisive(self) -> dict[str, Any]:
         return {
             **super()._decisive(),
-            "thresholds": [self.min_confidence, self.mask_threshold, self.least_remain],
+            **{name.replace("_", " "): getattr(self, name) for name in THRESHOLDS},
             "void": sorted(self.void),
             "min area": self.min_area,
             "simplify": self.simplify,
         }
-
-    @property
-    def least_remain(self) -> float:
-        """``min_remain``, or what the card says."""
-        if self.min_remain is not None:
-            return self.min_remain
-        return float(self.card.hyperparameters.get("min_remain", 0.5))
 
     def tile_bytes(self, size: int) -> int:
         """A tile's stack; what is found in it is little beside that."""
@@ -128,6 +128,13 @@ class Panoptic(PatchTask):
         col = min(max(patch.col + self.lattice.margin, 0), width - 1)
         return core.row <= row < core.stop_row and core.col <= col < core.stop_col
 
+    def frontier(self, core: Window) -> int:
+        """The row above which nothing begins that is found in tiles below a tile's core.
+
+        The patches of those begin a margin above their cores.
+        """
+        return core.stop_row - self.lattice.margin
+
     def compute(self, inputs: Stack, core: Window, threads: int) -> TileResult:
         """Find the parcels of the patches that begin in a core."""
         rows, cols = core.slices_in(self.window(core))
@@ -149,18 +156,10 @@ class Panoptic(PatchTask):
             min_confidence=self.min_confidence,
             mask_threshold=self.mask_threshold,
         )
-        seen: list[Window] = []
-
-        def patches() -> Iterator[Patch]:
-            for window, patch in self.cut(stack, core, self.patches(core)):
-                seen.append(window)
-                yield patch
-
-        for index, sightings in enumerate(detector.detect(patches())):
-            window = seen[index]
-            own = window.expand(SLACK - self.lattice.margin).intersection(self.extent)
+        for patch, sightings in self.look(stack, core, detector.detect):
+            own = patch.expand(SLACK - self.lattice.margin).intersection(self.extent)
             for sighting in sightings:
-                row, col = sighting.row + window.row, sighting.col + window.col
+                row, col = sighting.row + patch.row, sighting.col + patch.col
                 if own.row <= row < own.stop_row and own.col <= col < own.stop_col:
-                    box = sighting.box.shift(window.row, window.col)
-                    yield Candidate(row, col, window, box, sighting.code, sighting.confidence, sighting.mask)
+                    box = sighting.box.shift(patch.row, patch.col)
+                    yield Candidate(row, col, patch, box, sighting.code, sighting.confidence, sighting.mask)

@@ -3,10 +3,11 @@
 import datetime
 import functools
 import json
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import numpy as np
 
@@ -17,6 +18,8 @@ from sitsinfer.patches import Patch, cut_patch, source_window
 from sitsinfer.series import Series, Stack, read_stack
 from sitsinfer.tasks import describe, digest
 from sitsinfer.weights import Card
+
+Found = TypeVar("Found")
 
 NODATA = 255
 """Code of a pixel that was never observed, in layers of classes."""
@@ -150,17 +153,29 @@ class PatchTask:
         sources = (source_window(patch, self.extent, self.card.fill) for patch in self.patches(core))
         return functools.reduce(Window.union, sources, core)
 
-    def cut(self, stack: Stack, core: Window, windows: Iterable[Window]) -> Iterator[tuple[Window, Patch]]:
-        """Yield the patches that see a valid pixel, with where each lies.
+    def look(
+        self, stack: Stack, core: Window, look_at: Callable[[Iterator[Patch]], Iterator[Found]]
+    ) -> Iterator[tuple[Window, Found]]:
+        """Look at the patches of a core that see a valid pixel.
 
         Args:
             stack: What was read for the core.
             core: The core.
-            windows: Where patches of the core lie.
+            look_at: Takes patches as it needs them, and yields what it finds in each, in their order.
+
+        Yields:
+            Where each patch lies, and what is found in it.
         """
+        seen: deque[Window] = deque()
+        for found in look_at(self._cut(stack, core, seen)):
+            yield seen.popleft(), found
+
+    def _cut(self, stack: Stack, core: Window, cut: deque[Window]) -> Iterator[Patch]:
+        """Yield the patches of a core that see a valid pixel, and note in ``cut`` where each lies."""
         positions = self.card.encode_dates(stack.dates, self.reference_date)
         read = self.window(core)
-        for window in windows:
+        for window in self.patches(core):
             patch = cut_patch(stack, read, window, self.extent, self.card.fill, positions)
             if patch is not None:
-                yield window, patch
+                cut.append(window)
+                yield patch

@@ -1,6 +1,5 @@
 """Semantic segmentation: the class of every pixel, by patches of one lattice."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +8,6 @@ from numpy.typing import NDArray
 
 from sitsinfer.grid import Window
 from sitsinfer.layers import Layer
-from sitsinfer.patches import Patch
 from sitsinfer.series import Stack
 from sitsinfer.tasks import TileResult
 from sitsinfer.tasks.patchwork import NODATA, PatchTask
@@ -65,18 +63,11 @@ class Segment(PatchTask):
         from sitsinfer.predict import get_predictor
 
         predictor = get_predictor(self.card, self.weights, self.device, self.precision, self.batch_size, threads)
-        seen: list[Window] = []
         weights = self.lattice.weights()
         blended = np.zeros((len(self.card.predicted), *core.shape), np.float32)
-
-        def patches() -> Iterator[Patch]:
-            for window, patch in self.cut(stack, core, self.patches(core)):
-                seen.append(window)
-                yield patch
-
-        for index, values in enumerate(predictor.scores(patches())):
-            shared = seen[index].intersection(core)
-            inner = shared.slices_in(seen[index])
+        for patch, values in self.look(stack, core, predictor.scores):
+            shared = patch.intersection(core)
+            inner = shared.slices_in(patch)
             blended[:, *shared.slices_in(core)] += values[:, *inner] * weights[inner]
         return blended
 

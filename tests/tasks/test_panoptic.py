@@ -1,3 +1,4 @@
+import inspect
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -8,13 +9,14 @@ import pytest
 
 from sitsinfer.area import Area
 from sitsinfer.detect import Sighting
-from sitsinfer.errors import ModelError
+from sitsinfer.errors import ModelError, OutputError
 from sitsinfer.grid import Tiles, Window, whole, window_grid
 from sitsinfer.layers import ClassInfo
+from sitsinfer.models.paps import PaPs
 from sitsinfer.parcels.types import Candidate, unpack
 from sitsinfer.patches import Patch
 from sitsinfer.tasks import patchwork
-from sitsinfer.tasks.panoptic import SLACK, Panoptic
+from sitsinfer.tasks.panoptic import SLACK, THRESHOLDS, Panoptic
 from tests.fakes import CARD as FAKE
 from tests.land import Land
 
@@ -129,9 +131,9 @@ def test_thresholds_out_of_range_are_refused(land: Land, option: str, value: flo
 
 
 def test_other_options_out_of_range_are_refused(land: Land) -> None:
-    with pytest.raises(ModelError, match=r"min_area is -1. Expected hectares, 0 or more"):
+    with pytest.raises(OutputError, match=r"min_area is -1. Expected hectares, 0 or more"):
         make(land, min_area=-1)
-    with pytest.raises(ModelError, match=r"simplify is 0. Expected a distance in units of the CRS"):
+    with pytest.raises(OutputError, match=r"simplify is 0. Expected a distance in units of the CRS"):
         make(land, simplify=0)
     with pytest.raises(ModelError, match=r"Class 3 cannot be void: weights fake predict 7, 20. Choose of these"):
         make(land, void=(7, 3))
@@ -153,7 +155,13 @@ def test_whatever_decides_parcels_is_in_the_fingerprint(land: Land, option: str)
     assert make(land, **{option: OPTIONS[option]}).fingerprint() != make(land).fingerprint()
 
 
-def test_the_share_that_must_remain_is_the_cards_unless_given(land: Land) -> None:
-    assert make(land).least_remain == 0.4
-    assert make(land, min_remain=0.0).least_remain == 0.0
+def test_thresholds_are_the_cards_unless_given(land: Land) -> None:
+    assert make(land).min_remain == 0.4
+    assert make(land, min_remain=0.0).min_remain == 0.0
     assert make(land, min_remain=0.4).fingerprint() == make(land).fingerprint()
+
+
+def test_thresholds_that_a_card_lacks_are_those_of_the_architecture(land: Land) -> None:
+    parameters = inspect.signature(PaPs).parameters
+    assert {name: parameters[name].default for name in THRESHOLDS} == THRESHOLDS
+    assert make(land).mask_threshold == 0.4
