@@ -37,7 +37,7 @@ def write_geoparquet(
         OSError: If it cannot be written.
     """
     bounds = np.array([np.inf, np.inf, -np.inf, -np.inf])
-    schema = schema.append(pa.field(COVERING, pa.struct([(side, pa.float64()) for side in SIDES])))
+    schema = covered(schema)
     with pq.ParquetWriter(path, schema, compression="zstd", store_schema=False) as file:
         for batch in batches:
             boxes = shapely.bounds(shapely.from_wkb(batch[GEOMETRY].to_numpy(zero_copy_only=False)))
@@ -45,6 +45,11 @@ def write_geoparquet(
             bounds[2:] = np.maximum(bounds[2:], boxes[:, 2:].max(axis=0))
             file.write_batch(_covered(batch, boxes, schema))
         file.add_key_value_metadata({**metadata, GEO: json.dumps(_explained(crs, bounds))})
+
+
+def covered(schema: pa.Schema) -> pa.Schema:
+    """The columns of a file: those of its features, and the bounds of polygons."""
+    return schema.append(pa.field(COVERING, pa.struct([(side, pa.float64()) for side in SIDES])))
 
 
 def _covered(batch: pa.RecordBatch, boxes: NDArray[np.float64], schema: pa.Schema) -> pa.RecordBatch:

@@ -17,7 +17,7 @@ from sitsinfer.errors import OutputError
 from sitsinfer.grid import Grid
 from sitsinfer.layers import ClassInfo
 from sitsinfer.products import GEOMETRY
-from sitsinfer.products.geoparquet import read_geoparquet, write_geoparquet
+from sitsinfer.products.geoparquet import covered, read_geoparquet, write_geoparquet
 from sitsinfer.products.ogr import JOURNALS, embed_style, read_ogr, write_flatgeobuf, write_geopackage
 from sitsinfer.products.style import style, write_style
 from sitsinfer.products.whole import whole_file
@@ -96,6 +96,7 @@ class ParcelFormat:
         read: Gives the number of features and what is noted, or raises :class:`OSError`.
         embed_style: Puts a style, as QML, into the file; None where it goes beside it.
         companions: Endings that names of files have which readers apply to it, such as journals of a database.
+        columns: Of a file, as a STAC item lists them.
     """
 
     media_type: str
@@ -103,11 +104,14 @@ class ParcelFormat:
     read: Callable[[Path], tuple[int, dict[str, str]]]
     embed_style: Callable[[Path, str], None] | None = None
     companions: tuple[str, ...] = ()
+    columns: pa.Schema = SCHEMA
 
 
 FORMATS: Mapping[str, ParcelFormat] = {
     ".gpkg": ParcelFormat("application/geopackage+sqlite3", write_geopackage, read_ogr, embed_style, JOURNALS),
-    ".parquet": ParcelFormat("application/vnd.apache.parquet", write_geoparquet, read_geoparquet),
+    ".parquet": ParcelFormat(
+        "application/vnd.apache.parquet", write_geoparquet, read_geoparquet, columns=covered(SCHEMA)
+    ),
     ".fgb": ParcelFormat("application/vnd.flatgeobuf", write_flatgeobuf, read_ogr),
 }
 """By the ending of a file's name; a new format is one module and one entry."""
@@ -131,19 +135,6 @@ def format_of(path: Path) -> ParcelFormat:
         raise OutputError(
             f"{path} ends in '{path.suffix}', which names no format of parcels. Expected {', '.join(first)} or {last}."
         ) from None
-
-
-ParcelWriter = Callable[[Iterable[Parcel], Path, Grid, tuple[ClassInfo, ...], Mapping[str, str]], None]
-
-
-def parcel_writer_for(path: Path) -> ParcelWriter:
-    """Make sure that a file can be written as it is named, before anything is computed for it.
-
-    Raises:
-        OutputError: If no format has this ending.
-    """
-    format_of(path)
-    return write_parcels
 
 
 def write_parcels(

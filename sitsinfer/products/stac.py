@@ -15,7 +15,7 @@ from sitsinfer.grid import Grid
 from sitsinfer.layers import ClassInfo, Layer
 from sitsinfer.products import DATE_TAG, GEOMETRY
 from sitsinfer.products.cube import is_cube, open_cube
-from sitsinfer.products.parcels import FORMATS, SCHEMA, is_parcels, read_parcel_file
+from sitsinfer.products.parcels import FORMATS, format_of, is_parcels, read_parcel_file
 from sitsinfer.products.raster import open_raster
 from sitsinfer.products.whole import whole_file
 
@@ -50,7 +50,7 @@ def write_item(
 ) -> None:
     """Write a STAC item that describes finished products of one run, all on one grid.
 
-    Bands, columns and classes are read from the files: the item tells what is in them.
+    Bands, classes and numbers of parcels are read from the files: the item tells what is in them.
 
     Args:
         path: The item to write or to replace.
@@ -160,7 +160,8 @@ def _table(path: Path) -> dict[str, Any]:
         "table:row_count": file.count,
         "table:primary_geometry": GEOMETRY,
         "table:columns": [
-            {"name": field.name, "type": "Polygon" if field.name == GEOMETRY else str(field.type)} for field in SCHEMA
+            {"name": field.name, "type": "Polygon" if field.name == GEOMETRY else str(field.type)}
+            for field in format_of(path).columns
         ],
         "classification:classes": _classes(file.classes),
     }

@@ -20,8 +20,8 @@ from sitsinfer.layers import ClassInfo
 from sitsinfer.products import parcels as module
 from sitsinfer.products.parcels import (
     Parcel,
+    format_of,
     is_parcels,
-    parcel_writer_for,
     read_parcel_file,
     read_parcel_tags,
     write_parcels,
@@ -191,13 +191,13 @@ def test_files_of_others_have_no_tags(ending, tmp_path):
 @pytest.mark.parametrize("name", ["parcels.shp", "parcels", "parcels.gpkg.zip"])
 def test_unknown_ending_names_the_known_ones(name):
     with pytest.raises(OutputError, match=r"names no format of parcels\. Expected \.gpkg, \.parquet or \.fgb\.$"):
-        parcel_writer_for(Path(name))
+        format_of(Path(name))
     assert not is_parcels(Path(name))
 
 
 @pytest.mark.parametrize("name", ["parcels.gpkg", "PARCELS.FGB", "a.b.parquet"])
-def test_known_endings_have_a_writer(name):
-    assert parcel_writer_for(Path(name)) is write_parcels
+def test_known_endings_have_a_format(name):
+    assert format_of(Path(name)) is module.FORMATS[Path(name).suffix.lower()]
     assert is_parcels(Path(name))
 
 

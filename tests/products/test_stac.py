@@ -2,6 +2,8 @@ import hashlib
 import json
 from pathlib import Path
 
+import pyarrow.parquet as pq
+import pyogrio
 import pystac
 import pytest
 import shapely
@@ -113,6 +115,13 @@ def test_cube_is_one_asset(out, kind, dated_source, tmp_path):
     assert ("file:checksum" in asset) == (out == "l3a.nc")
 
 
+def columns_of(path: Path) -> list[str]:
+    """Columns of a file of parcels, the geometry after its attributes."""
+    if path.suffix == ".parquet":
+        return pq.read_schema(path).names
+    return [*pyogrio.read_info(path, layer="parcels")["fields"], "geometry"]
+
+
 @pytest.mark.parametrize(
     ("ending", "kind"),
     [
@@ -137,6 +146,7 @@ def test_parcels_alone_make_an_item(ending, kind, tmp_path):
     assert asset["table:row_count"] == 1
     assert asset["table:columns"][0] == {"name": "id", "type": "int64"}
     assert {"name": asset["table:primary_geometry"], "type": "Polygon"} in asset["table:columns"]
+    assert [entry["name"] for entry in asset["table:columns"]] == columns_of(path)
     assert [entry["value"] for entry in asset["classification:classes"]] == [0, 1, 4]
     assert asset["file:checksum"] == "1220" + hashlib.sha256(path.read_bytes()).hexdigest()
 
