@@ -1,12 +1,14 @@
 """The store of a run under way: one Zarr array a layer, one file of it a tile, one marker a finished tile.
 
-The store lies beside the output, as ``map.tif.partial/``, and is the checkpoint of the run: whatever happens, the tiles
-whose markers are there are whole. It belongs to one run, known by its fingerprint, and to one process at a time.
+The store lies beside the output, as ``map.tif.partial/``, and is the checkpoint of the run: however the run ends, the
+tiles whose markers are there are whole. One whose files turn out damaged is made again. The store belongs to one run,
+known by its fingerprint, and to one process at a time.
 """
 
 import errno
 import fcntl
 import json
+import logging
 import os
 import shutil
 from collections.abc import Iterator, Mapping
@@ -24,6 +26,8 @@ from odc.geo.geobox import GeoBox
 from sitsinfer.errors import OutputError, StoreError
 from sitsinfer.grid import Grid, Tile, Tiles, Window, whole
 from sitsinfer.layers import ClassInfo, Layer
+
+log = logging.getLogger(__name__)
 
 LOCK = "lock"
 """The file in a store that the process which writes it holds."""
@@ -126,7 +130,6 @@ class Store:
         with writing_to(path):
             path.mkdir(exist_ok=True)
             (path / "tiles").mkdir(exist_ok=True)
-            (path / "found").mkdir(exist_ok=True)
             group = zarr.open_group(path / "layers", mode="w")
             for layer in layers:
                 group.create_array(
@@ -146,7 +149,7 @@ class Store:
         """Open the store of an unfinished run.
 
         Raises:
-            StoreError: If it belongs to another run, or is not a store.
+            StoreError: If it belongs to another run, is not a store, or has lost a layer.
         """
         try:
             described = json.loads((path / "run.json").read_text())
@@ -160,6 +163,8 @@ class Store:
                 f"{path} holds an unfinished run that differs in: {', '.join(parts)}. "
                 f"Repeat that run to finish it, or set overwrite to start anew."
             )
+        for layer in store.layers:
+            store._array(layer.name)  # told before anything is computed
         return store
 
     def _describe(self, fingerprint: Fingerprint) -> dict[str, Any]:
@@ -193,8 +198,10 @@ class Store:
         for name, values in arrays.items():
             self.paint(name, tile.core, values)
         if found:
+            path = self._found(tile)
             with writing_to(self.path):
-                self._found(tile).write_bytes(found)
+                path.parent.mkdir(exist_ok=True)
+                path.write_bytes(found)
 
     def paint(self, name: str, window: Window, values: NDArray[Any]) -> None:
         """Write a window of a layer, (bands, height, width). Only whole tiles may be written by several at a time.
@@ -213,17 +220,8 @@ class Store:
         Raises:
             StoreError: If it cannot be read, or not all of it is there.
         """
-        path = self._found(tile)
-        try:
-            expected = self._report(self._marker(tile.name)).found
-            content = path.read_bytes() if expected else b""
-        except OSError as error:
-            raise StoreError(f"Cannot read {path}: {error.strerror}. Remove {self.path} to start anew.") from error
-        if len(content) != expected:
-            raise StoreError(
-                f"{path} holds {len(content)} bytes of the {expected} written. Remove {self.path} to start anew."
-            )
-        return content
+        with self._reading():
+            return self._found(tile).read_bytes() if self._found_length(tile) else b""
 
     def mark(self, report: TileReport) -> None:
         """Note that a tile is whole; only call it after all of it is written."""
@@ -231,17 +229,71 @@ class Store:
             _write_whole(self._marker(report.name), json.dumps(asdict(report)))
 
     def is_done(self, tile: Tile) -> bool:
-        """Whether a tile is whole."""
-        return self._marker(tile.name).exists()
+        """Whether a tile is whole: its marker can be read, and what else was found is as long as that says.
+
+        A marker that is there but cannot be relied on is logged.
+        """
+        if not self._marker(tile.name).exists():
+            return False
+        try:
+            self._found_length(tile)
+        except (OSError, ValueError) as error:
+            log.warning(
+                "Tile %s is damaged and made again: %s.", tile.name, error, extra={"event": "damage", "tile": tile.name}
+            )
+            return False
+        return True
 
     def reports(self) -> Iterator[TileReport]:
-        """What was told of each finished tile."""
+        """What was told of each finished tile.
+
+        Raises:
+            StoreError: If a marker cannot be read.
+        """
         for marker in sorted((self.path / "tiles").glob("*.json")):
-            yield self._report(marker)
+            with self._reading():
+                report = self._report(marker)
+            yield report
 
     @staticmethod
     def _report(marker: Path) -> TileReport:
-        return TileReport(**json.loads(marker.read_text()))
+        """Read a marker.
+
+        Raises:
+            OSError: If it cannot be read.
+            ValueError: If it holds anything else than a report.
+        """
+        try:
+            return TileReport(**json.loads(marker.read_text()))
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"{marker} holds no report ({error})") from error
+
+    def _found_length(self, tile: Tile) -> int:
+        """Bytes of what else was found in a tile, as its marker and the length of the file agree on.
+
+        Raises:
+            OSError: If one of them cannot be read.
+            ValueError: If the marker holds no report, or they disagree.
+        """
+        expected, path = self._report(self._marker(tile.name)).found, self._found(tile)
+        length = path.stat().st_size if expected else 0
+        if length != expected:
+            raise ValueError(f"{path} holds {length} bytes, not the {expected} written")
+        return length
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Turn damage to a tile that is done into one line; when a run is opened again, that tile is made again.
+
+        Raises:
+            StoreError: For any :class:`OSError` or :class:`ValueError` within.
+        """
+        try:
+            yield
+        except (OSError, ValueError) as error:
+            raise StoreError(
+                f"The store of the run was damaged: {error}. Run the same command again: it makes that tile anew."
+            ) from error
 
     def source(self, name: str) -> StoredLayer:
         """A layer, to be read by windows."""
@@ -253,9 +305,18 @@ class Store:
         remove(self.path)
 
     def _array(self, name: str) -> Any:
+        """The array of a layer.
+
+        Raises:
+            StoreError: If it is missing or damaged.
+        """
         import zarr
 
-        return zarr.open_array(self.path / "layers" / name, mode="r+")
+        path = self.path / "layers" / name
+        try:
+            return zarr.open_array(path, mode="r+")
+        except (FileNotFoundError, ValueError, KeyError, TypeError) as error:
+            raise StoreError(f"{path} is missing or damaged. Remove {self.path} to start anew.") from error
 
     def _found(self, tile: Tile) -> Path:
         return self.path / "found" / tile.name

@@ -233,6 +233,38 @@ def test_a_killed_run_goes_on_where_it_stopped(tmp_path: Path, killed_at: tuple[
     np.testing.assert_array_equal(pixels(tmp_path / "out"), truth(whole(TASK.grid)))
 
 
+def test_only_damaged_tiles_of_a_store_are_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(engine, "RETRY_DELAYS", ())
+    (tmp_path / "made").mkdir()
+    with pytest.raises(TilesFailed):
+        run(replace(TASK, failing=((0, 0),)), tmp_path / "out")
+    (Store.beside(tmp_path / "out") / "tiles" / "r1_c2.json").write_text("")
+    caplog.clear()
+    assert run(replace(TASK, counter=tmp_path / "made"), tmp_path / "out").kept == 18
+    assert sorted(path.name.rsplit("_", 1)[0] for path in (tmp_path / "made").iterdir()) == ["0_0", "16_32"]
+    told = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert len(told) == 1
+    assert told[0].startswith("Tile r1_c2 is damaged and made again: ")
+    np.testing.assert_array_equal(pixels(tmp_path / "out"), truth(whole(TASK.grid)))
+
+
+def test_a_store_that_lost_a_layer_is_told_before_anything_is_computed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "RETRY_DELAYS", ())
+    (tmp_path / "made").mkdir()
+    with pytest.raises(TilesFailed):
+        run(replace(TASK, failing=((0, 0),)), tmp_path / "out")
+    shutil.rmtree(Store.beside(tmp_path / "out") / "layers" / "classes")
+    task = replace(TASK, counter=tmp_path / "made")
+    with pytest.raises(StoreError, match=r"layers/classes is missing .* Remove .*out\.partial to start anew"):
+        run(task, tmp_path / "out")
+    assert not list((tmp_path / "made").iterdir())
+    assert run(task, tmp_path / "out", replace(SMALL_TILES, overwrite=True)).kept == 0
+
+
 def test_who_stops_a_run_need_not_wait_for_what_computes(tmp_path: Path) -> None:
     script = (
         "import os; from dataclasses import replace; from pathlib import Path; from sitsinfer import cluster;"

@@ -1,3 +1,4 @@
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -49,15 +50,71 @@ def test_what_else_a_tile_found_is_kept_beside_its_layers(tmp_path: Path) -> Non
         assert store.found(tile) == found
 
 
-@pytest.mark.parametrize("damage", [lambda path: path.unlink(), lambda path: path.write_bytes(b"a par")])
-def test_what_is_lost_of_a_tile_is_told(tmp_path: Path, damage: Callable[[Path], object]) -> None:
+@pytest.mark.parametrize(
+    ("file", "damage"),
+    [
+        ("found/r0_c0", Path.unlink),
+        ("found/r0_c0", lambda path: path.write_bytes(b"a par")),
+        ("tiles/r0_c0.json", lambda path: path.write_bytes(b"")),
+        ("tiles/r0_c0.json", lambda path: path.write_bytes(path.read_bytes()[:-20])),
+        ("tiles/r0_c0.json", lambda path: path.write_bytes(b"\xff" * 40)),
+        ("tiles/r0_c0.json", lambda path: path.write_text("[]")),
+        ("tiles/r0_c0.json", lambda path: path.write_text('{"name": "r0_c0"}')),
+    ],
+)
+def test_a_damaged_tile_is_not_done(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, file: str, damage: Callable[[Path], object]
+) -> None:
+    store = create(tmp_path / "store")
+    tile, other = store.tiles[0, 0], store.tiles[0, 1]
+    for written in (tile, other):
+        store.write(written, {}, b"a parcel")
+        store.mark(TileReport(written.name, 1, 7, 8, 0.1, 0.2, 0.3))
+    assert store.is_done(tile)
+    damage(tmp_path / "store" / file)
+    with pytest.raises(StoreError, match=rf"damaged: .*{file}.* Run the same command again"):
+        store.found(tile)
+    assert not caplog.records
+    assert not store.is_done(tile)
+    assert store.is_done(other)
+    (record,) = caplog.records
+    assert record.getMessage().startswith("Tile r0_c0 is damaged and made again: ")
+    assert file in record.getMessage()
+    assert "\n" not in record.getMessage()
+
+
+def test_a_marker_that_cannot_be_read_is_told_among_reports(tmp_path: Path) -> None:
+    store = create(tmp_path / "store")
+    store.mark(TileReport("r0_c0", 1, 7, 0, 0.1, 0.2, 0.3))
+    (tmp_path / "store" / "tiles" / "r0_c0.json").write_text("")
+    with pytest.raises(StoreError, match=r"tiles/r0_c0\.json holds no report .* Run the same command again"):
+        list(store.reports())
+
+
+def test_a_tile_is_written_again_where_all_that_was_found_is_lost(tmp_path: Path) -> None:
     store = create(tmp_path / "store")
     tile = store.tiles[0, 0]
     store.write(tile, {}, b"a parcel")
     store.mark(TileReport(tile.name, 1, 7, 8, 0.1, 0.2, 0.3))
-    damage(tmp_path / "store" / "found" / tile.name)
-    with pytest.raises(StoreError, match=r"found/r0_c0.*Remove .*store to start anew"):
-        store.found(tile)
+    shutil.rmtree(tmp_path / "store" / "found")
+    assert not store.is_done(tile)
+    store.write(tile, {}, b"a parcel")
+    assert store.is_done(tile)
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda path: shutil.rmtree(path), lambda path: (path / "zarr.json").write_bytes(b"")]
+)
+def test_a_layer_that_is_lost_is_named(tmp_path: Path, damage: Callable[[Path], object]) -> None:
+    store = create(tmp_path / "store")
+    damage(tmp_path / "store" / "layers" / "classes")
+    lost = r"layers/classes is missing or damaged\. Remove .*store to start anew"
+    with pytest.raises(StoreError, match=lost):
+        Store.open(tmp_path / "store", FINGERPRINT)
+    with pytest.raises(StoreError, match=lost):
+        store.write(store.tiles[0, 0], {"classes": truth(store.tiles[0, 0].core)})
+    with pytest.raises(StoreError, match=lost):
+        store.source("classes")
 
 
 def test_a_window_across_tiles_is_painted(tmp_path: Path) -> None:

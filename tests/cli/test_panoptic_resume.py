@@ -131,12 +131,33 @@ def test_a_disk_that_is_full_when_parcels_are_written(
     assert features(folder / "parcels.gpkg") == features(undisturbed / "parcels.gpkg")
 
 
-def test_damage_to_what_tiles_found_is_told_and_mended_as_told(
+def test_a_tile_whose_finds_were_cut_short_is_made_again(
     panoptic: Panoptic, undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = tmp_path / "parcels.gpkg.partial"
     with monkeypatch.context() as patched:
-        patched.setattr("sitsinfer.api.parcels.settle", stop)
+        patched.setattr("sitsinfer.api.parcel_run.settle", stop)
+        assert panoptic(tile_size=24).err == ["Error: Enough."]
+    path = max((store / "found").iterdir(), key=lambda path: path.stat().st_size)
+    path.write_bytes(path.read_bytes()[:100])
+    others = {marker: marker.stat().st_mtime_ns for marker in (store / "tiles").iterdir() if marker.stem != path.name}
+    with monkeypatch.context() as patched:
+        patched.setattr("sitsinfer.api.parcel_run.settle", stop)
+        outcome = panoptic()
+    told = f"Tile {path.name} is damaged and made again: {path} holds 100 bytes, not the "
+    assert [line for line in outcome.err if line.startswith(told)]
+    assert {marker: marker.stat().st_mtime_ns for marker in others} == others
+    outcome = panoptic()
+    assert (outcome.code, [line for line in outcome.err if "damaged" in line]) == (0, [])
+    assert (tmp_path / "parcels.gpkg").read_bytes() == (undisturbed / "parcels.gpkg").read_bytes()
+
+
+def test_damage_within_what_tiles_found_is_told_and_mended_as_told(
+    panoptic: Panoptic, undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = tmp_path / "parcels.gpkg.partial"
+    with monkeypatch.context() as patched:
+        patched.setattr("sitsinfer.api.parcel_run.settle", stop)
         assert panoptic(tile_size=24).err == ["Error: Enough."]
     path = max((store / "found").iterdir(), key=lambda path: path.stat().st_size)
     content = path.read_bytes()
