@@ -24,6 +24,9 @@ DEFAULT_PANOPTIC_MODEL = "paps-demo"
 CARD_FILE = "model.json"
 WEIGHTS_FILE = "model.safetensors"
 
+CONFIDENCE_TOLERANCE = 1e-4
+"""How far cards may round ``min_confidence``: to 4 decimals, of float32."""
+
 AnyCard = Card | FusionCard
 _C = TypeVar("_C", Card, FusionCard)
 
@@ -144,22 +147,35 @@ def load_modules(card: AnyCard, folder: Path) -> list[nn.Module]:
     """Build the networks of a model and fill them with its weights.
 
     Returns:
-        The networks in evaluation mode, on the CPU: one a member of a card for ``segment``, one of a card for ``fuse``.
+        The networks in evaluation mode, on the CPU: one a member of a card for ``segment``, else the only one.
 
     Raises:
-        WeightsError: If the weights are damaged, or are not exactly those of the card's architecture and members.
+        WeightsError: If the weights are damaged, are not exactly those of the card's architecture and members, or were
+            tuned to another ``min_confidence`` than the card says.
     """
     path = folder / WEIGHTS_FILE
     tensors = _tensors(card, folder)
     strange = [key for key in tensors if not key.startswith(card.prefixes)]
     if strange:
         raise WeightsError(f"{path} holds {_few(strange)}, of no member that {CARD_FILE} lists. List all members.")
-    return [
+    modules = [
         build_module(
             card, {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}, path
         )
         for prefix in card.prefixes
     ]
+    _check_confidence(card, tensors, path)
+    return modules
+
+
+def _check_confidence(card: AnyCard, tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Refuse a card that says another least confidence of parcels than its weights, which silently prevail."""
+    said, tuned = card.hyperparameters.get("min_confidence"), tensors.get(f"{card.prefixes[0]}min_confidence")
+    if said is not None and tuned is not None and abs(said - tuned.item()) > CONFIDENCE_TOLERANCE:
+        raise WeightsError(
+            f"{path} was tuned to a min_confidence of {tuned.item():.4g} but {CARD_FILE} says {said:.4g}. Correct the "
+            f"card; option min_confidence sets another one for a run."
+        )
 
 
 def _tensors(card: AnyCard, folder: Path) -> dict[str, Tensor]:

@@ -13,6 +13,7 @@ from sitsinfer import models, weights
 from sitsinfer.errors import OutputError, WeightsError
 from sitsinfer.weights import Card, Member
 from sitsinfer.weights import folder as folders
+from tests.parcel_model import write_parcel_model
 
 
 def edit(folder: Path, **changes: object) -> None:
@@ -102,6 +103,17 @@ def test_embedded_models_are_whole_and_small() -> None:
         assert card.name == name
         assert weights.load_modules(card, folder)
         assert sum(path.stat().st_size for path in folder.iterdir()) < 5e6
+
+
+def test_a_confidence_that_parcels_were_not_tuned_to_is_refused(tmp_path: Path) -> None:
+    folder = write_parcel_model(tmp_path / "parcels")
+    card, _ = weights.load_card(str(folder), "panoptic")
+    for rounded in ({}, {"min_confidence": 0.10004}, {"min_confidence": 0.09996}):
+        weights.load_modules(replace(card, hyperparameters={**card.hyperparameters, **rounded}), folder)
+    for said in (0.15, 0, 1):
+        changed = replace(card, hyperparameters={**card.hyperparameters, "min_confidence": said})
+        with pytest.raises(WeightsError, match=rf"was tuned to a min_confidence of 0\.1 but .* says {said}\. "):
+            weights.load_modules(changed, folder)
 
 
 def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path, make_card: Callable[..., Card]) -> None:
