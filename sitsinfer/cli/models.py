@@ -59,7 +59,7 @@ def show(
         "folder": str(folder),
         "title": card.title,
         "about": card.description,
-        **(_of_fusion(card) if isinstance(card, weights.FusionCard) else _of_segmentation(card)),
+        **(_of_fusion(card) if isinstance(card, weights.FusionCard) else _of_one_sensor(card)),
         "licence": card.licence,
         "cite": card.citation,
         "source": card.source,
@@ -70,14 +70,30 @@ def show(
             typer.echo(f"{name:<8} {value}")
 
 
-def _of_segmentation(card: "Card") -> dict[str, str]:
+def _of_one_sensor(card: "Card") -> dict[str, str]:
+    """What cards for ``segment`` and ``panoptic`` tell."""
     return {
         "sensor": card.sensor,
         "bands": " ".join(card.bands),
         "dates": "days of the year" if card.positions == "day-of-year" else f"days since {card.reference_date}",
+        **(_of_parcels(card) if card.task == "panoptic" else _of_scores(card)),
+        "classes": ", ".join(f"{entry.code} {entry.name}" for entry in card.predicted),
+    }
+
+
+def _of_scores(card: "Card") -> dict[str, str]:
+    return {
         "patch": f"{card.patch} pixels, margin {card.margin}, blend {card.blend}, fill {card.fill}",
         "members": str(len(card.members)),
-        "classes": ", ".join(f"{entry.code} {entry.name}" for entry in card.predicted),
+    }
+
+
+def _of_parcels(card: "Card") -> dict[str, str]:
+    """Parcels are settled, not blended, and of one network."""
+    thresholds = {name: card.hyperparameters.get(name) for name in ("min_confidence", "min_remain", "mask_threshold")}
+    return {
+        "patch": f"{card.patch} pixels, margin {card.margin}, fill {card.fill}",
+        "parcels": ", ".join(f"{name} {value}" for name, value in thresholds.items() if value is not None),
     }
 
 

@@ -33,6 +33,8 @@ def test_an_imported_release_can_be_shown(arguments: list[str], tmp_path: Path) 
     assert "utae trained on PASTIS, fold 1" in result.stdout
     shown = CliRunner().invoke(app, ["show", str(tmp_path / "out")], catch_exceptions=False).stdout
     assert "days since 2018-09-01" in shown
+    assert "patch    128 pixels, margin 4, blend 4, fill reflect\nmembers  1\n" in shown
+    assert "min_" not in shown
     assert "2 Soft winter wheat" in shown
     assert "19 Void label" not in shown
     printed = CliRunner().invoke(app, ["show", str(tmp_path / "out"), "--json"], catch_exceptions=False).stdout
@@ -61,6 +63,9 @@ def test_one_fold_of_a_panoptic_release_is_imported(arguments: list[str], tmp_pa
     assert "utae with PaPs trained on PASTIS, fold 1" in result.stdout
     shown = CliRunner().invoke(app, ["show", str(tmp_path / "out")], catch_exceptions=False).stdout
     assert "classes  1 Meadow, 2 Soft winter wheat" in shown
+    assert "patch    128 pixels, margin 16, fill reflect\n" in shown
+    assert "parcels  min_confidence 0.3, min_remain 0.5, mask_threshold 0.4\n" in shown
+    assert "members" not in shown
     with pytest.raises(OutputError, match="already exists"):
         CliRunner().invoke(app, command, catch_exceptions=False)
     changed = [*command, "--fold", "2", "--norm-folds", "test", "--overwrite"]
