@@ -25,7 +25,7 @@ def test_the_item_of_an_output_may_be_replaced(tmp_path: Path) -> None:
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_the_item_of_another_output_may_not(tmp_path: Path, overwrite: bool) -> None:
     described(tmp_path / "map.tif")
-    with pytest.raises(OutputError, match=r"map.json describes other outputs, not map.gpkg. Choose another name"):
+    with pytest.raises(OutputError, match=r"map.json describes other outputs than map.gpkg. Choose another name"):
         checks.check_item(tmp_path / "map.gpkg", Options(overwrite=overwrite))
 
 
