@@ -333,8 +333,8 @@ def test_a_new_acquisition_makes_new_parcels(
 def test_what_was_asked_for_differently_is_kept_until_it_is_overwritten(panoptic: Panoptic, finished: Path) -> None:
     before = stats(finished)
     for option, value, part in [
-        ("min_confidence", 0.6, "thresholds"),
-        ("min_remain", 0.4, "thresholds"),
+        ("min_confidence", 0.6, "min confidence"),
+        ("min_remain", 0.4, "min remain"),
         ("void", 3, "void"),
         ("min_area", 0.1, "min area"),
         ("simplify", 5, "simplify"),

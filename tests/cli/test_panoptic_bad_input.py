@@ -201,7 +201,7 @@ def test_weights_that_give_no_numbers(refuse: Refuse, spoilt_model: Path) -> Non
     module = network()
     module.heatmap_conv[0].conv[4].bias.data.fill_(float("nan"))
     weights.save(spoilt_model, CARD, [module.state_dict()])
-    assert "gives confidences that are not numbers" in refuse(model=spoilt_model)
+    assert "gives values that are not numbers" in refuse(model=spoilt_model)
 
 
 # --- the series
@@ -264,10 +264,10 @@ def test_an_unfinished_run_of_other_thresholds_stays_until_it_is_overwritten(
         raise OutputError("Enough.")
 
     with monkeypatch.context() as patched:
-        patched.setattr("sitsinfer.api.parcels.settle", stop)
+        patched.setattr("sitsinfer.api.parcel_run.settle", stop)
         assert panoptic().err == ["Error: Enough."]
     line = refuse(mask_threshold=0.5)
-    assert "holds an unfinished run that differs in: thresholds" in line
+    assert "holds an unfinished run that differs in: mask threshold" in line
     assert "overwrite" in line
     assert panoptic("--overwrite", mask_threshold=0.5).code == 0
     assert not (tmp_path / "parcels.gpkg.partial").exists()
