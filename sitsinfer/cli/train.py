@@ -7,7 +7,7 @@ from collections.abc import Callable
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -50,11 +50,20 @@ Config = Annotated[
     Path | None, typer.Option(help="JSON file with architecture and hyperparameters, instead of a preset.")
 ]
 Bands = Annotated[str | None, typer.Option(help="Bands to use, with commas between.", show_default="all")]
-PositionsOf = Annotated[Positions, typer.Option("--positions", help="What dates are to the network.")]
+PositionsOf = Annotated[
+    Positions | None,
+    typer.Option("--positions", help="What dates are to the network.", show_default="day-of-year"),
+]
+ReferenceDate = Annotated[
+    datetime.date | None,
+    typer.Option("--reference-date", parser=o.date, metavar="DATE", help="Day 0 of days.", show_default="2018-09-01"),
+]
 IgnoreLabel = Annotated[int | None, typer.Option(help="Class code that means no label.")]
 PatchSize = Annotated[int, typer.Option(help="Height and width of patches in mapping, in pixels.")]
 Margin = Annotated[int, typer.Option(help="Pixels on each side of a patch that are context only.")]
-FillOf = Annotated[Fill, typer.Option("--fill", help="What a patch sees beyond the data.")]
+FillOf = Annotated[
+    Fill | None, typer.Option("--fill", help="What a patch sees beyond the data.", show_default="reflect")
+]
 Crop = Annotated[int, typer.Option(min=8, help="Height and width of training crops, in pixels.")]
 Dates = Annotated[tuple[int, int], typer.Option(help="Fewest and most dates of a crop.")]
 BatchSize = Annotated[int, typer.Option(min=1, help="Crops a step.")]
@@ -76,13 +85,13 @@ def segment(
     preset: Annotated[str, typer.Option(help="Network: utae (as published) or utae-small.")] = "utae",
     config: Config = None,
     bands: Bands = None,
-    positions: PositionsOf = Positions.DAY_OF_YEAR,
-    reference_date: o.ReferenceDate = None,
+    positions: PositionsOf = None,
+    reference_date: ReferenceDate = None,
     ignore_label: IgnoreLabel = None,
     patch: PatchSize = 128,
     margin: Margin = 4,
     blend: Annotated[int, typer.Option(help="Pixels over which scores fade between patches.")] = 4,
-    fill: FillOf = Fill.REFLECT,
+    fill: FillOf = None,
     crop: Crop = 64,
     dates: Dates = (12, 24),
     batch_size: BatchSize = 4,
@@ -104,22 +113,22 @@ def segment(
     run that was stopped goes on from its last checkpoint when the same command is given again.
     """
     _check_number("label rasters", labels, ts)
-    from sitsinfer.training.loop import choose_preset
-    from sitsinfer.training.segment import PRESETS, Options, train_segment
+    from sitsinfer.training.presets import choose_preset
+    from sitsinfer.training.segment import Options, train_segment
 
-    architecture, hyperparameters = choose_preset(PRESETS, preset, config)
+    architecture, hyperparameters = choose_preset("segment", preset, config)
     options = Options(
         name=name,
         architecture=architecture,
         hyperparameters=hyperparameters,
         bands=o.names(bands or None),
-        positions=positions.value,
-        **_day_zero(reference_date),
+        positions=positions.value if positions else None,
+        reference_date=reference_date,
         ignore_label=ignore_label,
         patch=patch,
         margin=margin,
         blend=blend,
-        fill=fill.value,
+        fill=fill.value if fill else None,
         crop=crop,
         dates=dates,
         batch_size=batch_size,
@@ -153,17 +162,17 @@ def panoptic(
     encoder: Annotated[
         str | None,
         typer.Option(
-            help="A model for segment to begin with, by name or folder: its weights, bands and statistics, and what "
-            "dates are to it.",
+            help="A model for segment to begin with, by name or folder: its weights, and what it feeds on: bands and "
+            "their statistics, positions, reference date and fill.",
         ),
     ] = None,
     bands: Bands = None,
-    positions: PositionsOf = Positions.DAY_OF_YEAR,
-    reference_date: o.ReferenceDate = None,
+    positions: PositionsOf = None,
+    reference_date: ReferenceDate = None,
     ignore_label: Annotated[int | None, typer.Option(help="Class code of parcels that teach nothing.")] = None,
     patch: PatchSize = 128,
     margin: Margin = 16,
-    fill: FillOf = Fill.REFLECT,
+    fill: FillOf = None,
     crop: Crop = 128,
     dates: Dates = (12, 24),
     batch_size: BatchSize = 4,
@@ -172,8 +181,12 @@ def panoptic(
         int, typer.Option(min=0, help="Steps in which parcels are looked at where they truly are.")
     ] = 300,
     spread: Annotated[
-        float, typer.Option(min=0.01, max=0.5, help="Width of a centre in the heatmap, as a share of the parcel's.")
-    ] = 0.05,
+        float | None,
+        typer.Option(
+            help="Width of a centre in the heatmap, as a share of the parcel's, 0.01 to 0.5.",
+            show_default="0.05, the paper's",
+        ),
+    ] = None,
     rate: Rate = 2e-3,
     validation: Validation = 0.2,
     validate_every: ValidateEvery = 200,
@@ -192,28 +205,29 @@ def panoptic(
     """
     _check_number("label rasters", labels, ts)
     _check_number("parcel rasters", parcels, ts)
-    from sitsinfer.training.loop import choose_preset
-    from sitsinfer.training.panoptic import PRESETS, Options, train_panoptic
+    from sitsinfer.training.panoptic import Options, train_panoptic
+    from sitsinfer.training.presets import choose_preset
+    from sitsinfer.training.targets import SPREAD
 
-    architecture, hyperparameters = choose_preset(PRESETS, preset, config)
+    architecture, hyperparameters = choose_preset("panoptic", preset, config)
     options = Options(
         name=name,
         architecture=architecture,
         hyperparameters=hyperparameters,
         encoder=encoder,
         bands=o.names(bands or None),
-        positions=positions.value,
-        **_day_zero(reference_date),
+        positions=positions.value if positions else None,
+        reference_date=reference_date,
         ignore_label=ignore_label,
         patch=patch,
         margin=margin,
-        fill=fill.value,
+        fill=fill.value if fill else None,
         crop=crop,
         dates=dates,
         batch_size=batch_size,
         steps=steps,
         warm_up=warm_up,
-        spread=spread,
+        spread=SPREAD if spread is None else spread,
         rate=rate,
         validation=validation,
         validate_every=validate_every,
@@ -228,10 +242,6 @@ def panoptic(
 def _check_number(what: str, given: list[Path], ts: list[Path]) -> None:
     if len(given) != len(ts):
         raise typer.BadParameter(f"{len(given)} {what} for {len(ts)} series. Give one for each.")
-
-
-def _day_zero(reference_date: datetime.date | None) -> dict[str, Any]:
-    return {} if reference_date is None else {"reference_date": reference_date}
 
 
 def _watch(train: Callable[..., Card], steps: int, log_json: bool, quiet: bool) -> None:

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import sitsinfer
 from sitsinfer.layers import ClassInfo
 from sitsinfer.training.loop import Options
-from sitsinfer.training.samples import Scene
+from sitsinfer.training.presets import Task
+from sitsinfer.training.samples import Scene, statistics
 from sitsinfer.weights import Card, Member
+
+_DAY_ZERO = datetime.date(2018, 9, 1)  # of PASTIS
 
 
 def draft_card(
     options: Options,
     scenes: Sequence[Scene],
     *,
-    task: Literal["segment", "panoptic"],
-    sensor: str,
-    bands: tuple[str, ...],
-    statistics: tuple[tuple[float, ...], tuple[float, ...]],
+    task: Task,
     classes: tuple[ClassInfo, ...],
     ignore: tuple[int, ...] = (),
     hyperparameters: dict[str, Any],
@@ -28,17 +29,17 @@ def draft_card(
 
     Args:
         options: How it is trained.
-        scenes: What on.
+        scenes: What on; sensor, bands and scaling are those of the first.
         task: What it is for.
-        sensor: Of the series.
-        bands: That it takes.
-        statistics: Mean and standard deviation of the reflectance of each band.
         classes: The legend, in the order of its channels.
         ignore: Codes of classes that it is never to predict.
         hyperparameters: Of its architecture, all of them.
+
+    Raises:
+        TrainingError: If a band is the same everywhere.
     """
     low, high = options.dates
-    stack = scenes[0].stack
+    series, stack = scenes[0].series, scenes[0].stack
     return Card(
         name=options.name,
         title=f"{options.architecture} trained by sitsinfer",
@@ -49,17 +50,17 @@ def draft_card(
         architecture=options.architecture,
         hyperparameters=hyperparameters,
         task=task,
-        sensor=sensor,
-        bands=bands,
+        sensor=series.sensor,
+        bands=series.bands,
         scale=float(str(stack.scale[0])),
         offset=float(str(stack.offset[0])),
-        positions=options.positions,
-        reference_date=options.reference_date,
+        positions=options.positions or "day-of-year",
+        reference_date=options.reference_date or _DAY_ZERO,
         patch=options.patch,
         margin=options.margin,
         blend=0,
-        fill=options.fill,
-        members=(Member("", *statistics),),
+        fill=options.fill or "reflect",
+        members=(Member("", *statistics(scenes)),),
         classes=classes,
         ignore=ignore,
         licence="",

@@ -7,7 +7,7 @@ import json
 import logging
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -17,16 +17,11 @@ import torch
 from torch import Tensor, nn
 
 from sitsinfer import models, weights
-from sitsinfer.batches import Normalisation
 from sitsinfer.device import lay_out, resolve_device
 from sitsinfer.errors import ModelError, OutputError, TrainingError
-from sitsinfer.training.samples import Sample, Scene, draw, turn
 from sitsinfer.weights import Card
 
 _LOG = logging.getLogger(__name__)
-
-Preset = tuple[str, Mapping[str, Any]]
-"""An architecture and its hyper-parameters; bands and classes are filled in from the data."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,12 +33,12 @@ class Options:
         architecture: A key of :data:`~sitsinfer.models.ARCHITECTURES`.
         hyperparameters: Those of the architecture, but for the numbers of bands and classes.
         bands: Bands to use; None for all.
-        positions: What dates are to the network.
-        reference_date: Day 0 of ``days``.
+        positions: What dates are to the network; None for days of the year.
+        reference_date: Day 0 of ``days``; None for that of PASTIS.
         ignore_label: A class code that means no label, besides the nodata of the labels.
         patch: Height and width of patches in validation and mapping, in pixels.
         margin: See :class:`~sitsinfer.weights.Card`.
-        fill: Likewise.
+        fill: Likewise; None for ``reflect``.
         crop: Height and width of training crops, in pixels.
         dates: Fewest and most dates of a crop; each step draws a number between.
         batch_size: Crops a step.
@@ -60,12 +55,12 @@ class Options:
     architecture: str
     hyperparameters: Mapping[str, Any]
     bands: tuple[str, ...] | None = None
-    positions: Literal["days", "day-of-year"] = "day-of-year"
-    reference_date: datetime.date = datetime.date(2018, 9, 1)
+    positions: Literal["days", "day-of-year"] | None = None
+    reference_date: datetime.date | None = None
     ignore_label: int | None = None
     patch: int = 128
     margin: int = 4
-    fill: weights.Fill = "reflect"
+    fill: weights.Fill | None = None
     crop: int = 64
     dates: tuple[int, int] = (12, 24)
     batch_size: int = 4
@@ -81,13 +76,15 @@ class Options:
         """Check what the command line cannot.
 
         Raises:
-            TrainingError: If the numbers of dates do not fit each other.
+            TrainingError: If the numbers of dates do not fit each other, or no class can have the ignored code.
         """
         fewest, most = self.dates
         if not 1 <= fewest <= most:
             raise TrainingError(
                 f"Crops cannot have {fewest} to {most} dates. Give the fewest, 1 or more, and the most."
             )
+        if self.ignore_label is not None and not 0 <= self.ignore_label <= 255:
+            raise TrainingError(f"The ignored label is {self.ignore_label}. Expected a class code from 0 to 255.")
 
 
 class Course(Protocol):
@@ -180,25 +177,6 @@ def train(
     return card
 
 
-def choose_preset(presets: Mapping[str, Preset], name: str, config: Path | None = None) -> Preset:
-    """Architecture and hyper-parameters, from a preset or from a JSON file that has these two fields.
-
-    Raises:
-        TrainingError: If there is no such preset, or the file does not have them.
-    """
-    if config is None:
-        if name not in presets:
-            raise TrainingError(f"There is no preset '{name}'. Choose {', '.join(presets)}, or give a config.")
-        return presets[name]
-    try:
-        entries = json.loads(config.read_text(encoding="utf-8"))
-        return str(entries["architecture"]), dict(entries["hyperparameters"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise TrainingError(
-            f"Cannot use {config}: {error}. Expected JSON with architecture and hyperparameters, such as a model.json."
-        ) from error
-
-
 def build(card: Card, options: Options) -> nn.Module:
     """Build the network of a card on the device of the options; its weights depend on the seed alone."""
     torch.manual_seed(options.seed)
@@ -231,27 +209,6 @@ def check_sizes(
             raise TrainingError(
                 f"{what} of {size} pixels and {dates} dates do not suit the network. {error}"
             ) from error
-
-
-def draw_batch(scenes: Sequence[Scene], card: Card, options: Options, rng: np.random.Generator) -> list[Sample]:
-    """Draw crops with equally many dates, each turned at random.
-
-    Raises:
-        TrainingError: If no crop with a label and as many dates is found.
-    """
-    dates = int(rng.integers(*options.dates, endpoint=True))
-    samples = [draw(scenes, card, rng, options.crop, dates) for _ in range(options.batch_size)]
-    return [turn(sample, int(rng.integers(4)), bool(rng.integers(2))) for sample in samples]
-
-
-def collate(samples: Sequence[Sample], normalise: Normalisation, device: torch.device | str) -> tuple[Tensor, Tensor]:
-    """Normalised series (B, T, C, P, P) and positions (B, T) of samples with equally many dates."""
-    images = []
-    for sample in samples:
-        values = torch.from_numpy(np.ascontiguousarray(sample.patch.values)).to(device)
-        images.append(normalise(values[None], sample.patch)[0])
-    positions = torch.from_numpy(np.stack([sample.patch.positions for sample in samples]))
-    return torch.stack(images), positions.to(device)
 
 
 class _Run:

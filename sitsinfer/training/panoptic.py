@@ -27,36 +27,32 @@ from sitsinfer.metrics.overlaps import Overlaps
 from sitsinfer.metrics.panoptic import PanopticScores, panoptic_scores
 from sitsinfer.models.paps import PaPs
 from sitsinfer.series.labels import UNLABELLED, read_parcels
-from sitsinfer.training import loop, segment
+from sitsinfer.training import loop
 from sitsinfer.training.card import draft_card
 from sitsinfer.training.paps_loss import FEWEST, Losses, compare
+from sitsinfer.training.presets import PRESETS, check_architecture, with_classes
 from sitsinfer.training.samples import (
     Sample,
     Scene,
     check_validation,
+    collate,
+    draw_batch,
     fingerprint,
-    load_scene,
-    statistics,
+    load_scenes,
     validation_samples,
 )
-from sitsinfer.training.targets import SPREAD, Targets, find_targets
+from sitsinfer.training.targets import SPREAD, Targets, find_targets, find_void
 from sitsinfer.weights import BACKGROUND, Card
 
 _LOG = logging.getLogger(__name__)
 
 
-def _preset(name: str) -> loop.Preset:
-    architecture, hyperparameters = segment.PRESETS[name]
-    return "paps", {"backbone": architecture, "encoder": hyperparameters, "shape_size": 16, "mask_conv": True}
-
-
-PRESETS: dict[str, loop.Preset] = {"paps": _preset("utae"), "paps-small": _preset("utae-small")}
-"""Architectures and hyper-parameters by name; bands and classes are filled in from the data."""
-
 THRESHOLDS = (0.02, 0.03, 0.04, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6)
 """Values of ``min_confidence`` that validation chooses from."""
 
+_PRESET = PRESETS["panoptic"]["paps"]
 _TRIES = 100
+_FED = ("bands", "positions", "reference_date", "fill")  # options that come with an encoder
 _ENCODING = ("encoder.in_conv.", "encoder.down_blocks.", "encoder.temporal_encoder.")
 _LEARNED_RATE = 0.25  # share of the learning rate for an encoder that has learned elsewhere
 _RARE = -4.0  # log odds of a pixel to be a centre, about, before anything is learned
@@ -67,8 +63,8 @@ class Options(loop.Options):
     """How to train.
 
     Attributes:
-        encoder: A model for ``segment`` whose weights to begin with, by name or folder. Its bands and their statistics,
-            and what dates are to it, are taken over.
+        encoder: A model for ``segment`` whose weights to begin with, by name or folder. What it feeds on is taken over
+            and cannot be given: its bands and their statistics, what dates are to it, and its fill.
         warm_up: Steps in which parcels are described at their true centres and drawn in their true boxes; from then
             on, at the centres and in the boxes that are predicted.
         spread: Standard deviation of a centre in the heatmap, as a share of the parcel's height and width. More than
@@ -76,12 +72,24 @@ class Options(loop.Options):
     """
 
     name: str = "my-paps"
-    architecture: str = PRESETS["paps"][0]
-    hyperparameters: Mapping[str, Any] = field(default_factory=lambda: PRESETS["paps"][1])
+    architecture: str = _PRESET[0]
+    hyperparameters: Mapping[str, Any] = field(default_factory=lambda: _PRESET[1])
     margin: int = 16
+    crop: int = 128
     encoder: str | None = None
     warm_up: int = 300
     spread: float = SPREAD
+
+    def __post_init__(self) -> None:
+        """Check what the command line cannot.
+
+        Raises:
+            TrainingError: If an option is impossible.
+        """
+        super().__post_init__()
+        check_architecture("panoptic", self.architecture)
+        if not 0.01 <= self.spread <= 0.5:
+            raise TrainingError(f"The spread of centres is {self.spread}. Expected 0.01 to 0.5, such as {SPREAD}.")
 
 
 def train_panoptic(
@@ -119,10 +127,16 @@ def _start(triples: Sequence[tuple[Path, Path, Path]], options: Options) -> _Cou
     if options.encoder is None:
         return _Course(*_prepare(triples, options), options)
     teacher, folder = weights.load_card(options.encoder)
-    if options.bands is not None:
-        raise TrainingError(f"Bands come with the encoder of {options.encoder}. Do not give bands.")
-    known = replace(options, bands=teacher.bands, positions=teacher.positions, reference_date=teacher.reference_date)
-    scenes, card = _prepare(triples, known)
+    if given := [name for name in _FED if getattr(options, name) is not None]:
+        raise TrainingError(
+            f"What {options.encoder} feeds on comes with its encoder. Do not give {' and '.join(given)}."
+        )
+    scenes, card = _prepare(triples, replace(options, **{name: getattr(teacher, name) for name in _FED}))
+    if "unknown" not in (card.sensor, teacher.sensor) and card.sensor != teacher.sensor:
+        raise TrainingError(
+            f"The series are of {card.sensor} and {options.encoder} was trained on {teacher.sensor}. Choose series of "
+            f"its sensor, or another encoder."
+        )
     card = replace(
         card,
         members=(replace(teacher.members[0], name=""),),
@@ -148,28 +162,22 @@ def _prepare(triples: Sequence[tuple[Path, Path, Path]], options: Options) -> tu
     """Read scenes, and write the card of what will be trained on them."""
     scenes: list[Scene] = []
     classes: dict[int, ClassInfo] = {}
-    bands, sensor = options.bands, "unknown"
-    for ts, labels, parcels in triples:
-        scene, series, truth = load_scene(ts, labels, bands, options.validation)
-        bands, sensor = series.bands, series.sensor  # the first series decides for all
-        scene = _with_parcels(scene, read_parcels(parcels, series.grid), options.ignore_label, parcels)
+    loaded = load_scenes([(ts, labels) for ts, labels, _ in triples], options.bands, options.validation)
+    for labelled, (_, _, path) in zip(loaded, triples, strict=True):
+        scene = _with_parcels(labelled, read_parcels(path, labelled.series.grid), options.ignore_label, path)
         found = np.unique(scene.labels)
-        classes |= {entry.code: entry for entry in truth.classes if entry.code in found}
+        classes |= {entry.code: entry for entry in scene.classes if entry.code in found}
         scenes.append(scene)
     classes[BACKGROUND] = ClassInfo(BACKGROUND, "Background", (128, 128, 128))
     if len(classes) < 2:
         raise TrainingError("All parcels are void. Give parcels of a class that is not ignored.")
-    assert bands is not None
     card = draft_card(
         options,
         scenes,
         task="panoptic",
-        sensor=sensor,
-        bands=bands,
-        statistics=statistics(scenes),
         classes=tuple(classes[code] for code in sorted(classes)),
         ignore=(BACKGROUND,),
-        hyperparameters=_sized(options.hyperparameters, len(bands), len(classes)),
+        hyperparameters=_sized(options.hyperparameters, len(scenes[0].series.bands), len(classes)),
     )
     return scenes, card
 
@@ -193,10 +201,11 @@ def _with_parcels(scene: Scene, parcels: NDArray[np.uint32], ignored: int | None
 
 
 def _sized(hyperparameters: Mapping[str, Any], bands: int, classes: int) -> dict[str, Any]:
-    encoder = dict(hyperparameters.get("encoder", {}))
-    if "out_conv" in encoder:
-        encoder["out_conv"] = [*encoder["out_conv"][:-1], classes]
-    return {**hyperparameters, "encoder": encoder, "input_dim": bands, "num_classes": classes}
+    encoder = hyperparameters.get("encoder")
+    if not isinstance(encoder, Mapping | None):
+        raise TrainingError(f"The encoder of the network is {encoder!r}. Expected hyper-parameters by name.")
+    sized = with_classes(encoder or {}, classes)
+    return {**hyperparameters, "encoder": sized, "input_dim": bands, "num_classes": classes}
 
 
 def _begin(module: PaPs, scenes: Sequence[Scene]) -> None:
@@ -232,7 +241,7 @@ class _Course:
         self.codes = np.array([entry.code for entry in card.classes], np.uint8)  # of channels
         self.channels = np.zeros(256, np.int64)  # of codes
         self.channels[self.codes] = np.arange(len(self.codes))
-        self._losses: list[list[float]] = []  # since the last validation
+        self._losses: list[Tensor] = []  # since the last validation
         check_validation(scenes, card, _has_parcel, "there is no parcel of a class")
         self.module.eval()
         loop.check_sizes(card, options, self.device, self.module.maps)
@@ -252,17 +261,18 @@ class _Course:
     def loss(self, rng: np.random.Generator, step: int) -> Tensor:
         """Compare the parcels predicted in a batch of crops with the true ones."""
         samples, targets = self._draw(rng)
-        x, positions = loop.collate(samples, self.normalise, self.device)
+        x, positions = collate(samples, self.normalise, self.device)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
             maps = self.module.maps(x, positions)
         channels = [self.channels[target.codes] for target in targets]
         losses = compare(self.module, [level.float() for level in maps], targets, channels, step < self.options.warm_up)
-        self._losses.append([part.item() for part in losses])
-        return torch.stack(losses).sum()
+        parts = torch.stack(losses)
+        self._losses.append(parts.detach())  # read no sooner than needed: that waits for the device
+        return parts.sum()
 
     def _draw(self, rng: np.random.Generator) -> tuple[list[Sample], list[Targets]]:
         for _ in range(_TRIES):
-            samples = loop.draw_batch(self.scenes, self.card, self.options, rng)
+            samples = draw_batch(self.scenes, self.card, self.options, rng)
             targets = [find_targets(sample.labels, sample.parcels, self.options.spread) for sample in samples]
             if sum(len(target) for target in targets) >= FEWEST:
                 return samples, targets
@@ -287,20 +297,21 @@ class _Course:
 
     def _mean_losses(self) -> str:
         """Mean losses since this was asked for last, as text."""
-        means = np.mean(self._losses, axis=0) if self._losses else np.full(len(Losses._fields), np.nan)
+        parts = torch.stack(self._losses) if self._losses else torch.full((1, len(Losses._fields)), torch.nan)
         self._losses.clear()
+        means = parts.mean(dim=0).tolist()
         return ", ".join(f"{name} {mean:.3f}" for name, mean in zip(Losses._fields, means, strict=True))
 
     @torch.inference_mode()
     def _examine(self, sample: Sample) -> list[PanopticScores]:
         """Scores of a patch above each of :data:`THRESHOLDS`."""
-        x, positions = loop.collate([sample], self.normalise, self.device)
+        x, positions = collate([sample], self.normalise, self.device)
         (found,) = self.module.detect(x, positions, THRESHOLDS[0])
         ranks, _ = self.module.assemble(found, sample.labels.shape)
         order = found.confidences.argsort(descending=True, stable=True)
         channels = found.scores[order, 1:].argmax(dim=1) + 1  # the first channel is the background
         codes = np.concatenate([[BACKGROUND], self.codes[channels.numpy()]])[ranks.numpy()]
-        truth = np.where(find_targets(sample.labels, sample.parcels).counted, sample.labels, UNLABELLED)
+        truth = np.where(find_void(sample.labels, sample.parcels), UNLABELLED, sample.labels)
         scores = []
         for threshold in THRESHOLDS:
             # A parcel takes its pixels before any that is less confident: without those, the others stay as they are.

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
+from sitsinfer.batches import Normalisation
 from sitsinfer.errors import TrainingError
 from sitsinfer.grid import Window, whole
+from sitsinfer.layers import ClassInfo
 from sitsinfer.patches import Patch, cut_patch
 from sitsinfer.series import Series, Stack, open_series, read_stack
-from sitsinfer.series.labels import UNLABELLED, Labels, read_labels
+from sitsinfer.series.labels import UNLABELLED, read_labels
+from sitsinfer.training.loop import Options
 from sitsinfer.weights import Card
 
 _GAP = 32  # pixels between what is trained on and what is validated on: parcels should not lie in both
@@ -29,15 +34,19 @@ class Scene:
     """A labelled series in memory.
 
     Attributes:
+        series: The series, with the bands to use.
         stack: All of the series, (T, C, H, W).
         labels: Class codes, (H, W), ``UNLABELLED`` where there is none.
+        classes: What the codes that occur stand for.
         parcels: Parcel ids, (H, W), 0 where there is none; 0 all over where parcels do not matter.
         training: Where crops for training are drawn.
         validation: What is kept for validation, apart from that; the lower part of the scene.
     """
 
+    series: Series
     stack: Stack
     labels: NDArray[np.uint8]
+    classes: tuple[ClassInfo, ...]
     parcels: NDArray[np.uint32]
     training: Window
     validation: Window
@@ -52,7 +61,15 @@ class Sample:
     parcels: NDArray[np.uint32]
 
 
-def load_scene(ts: Path, labels: Path, bands: Sequence[str] | None, validation: float) -> tuple[Scene, Series, Labels]:
+def load_scenes(pairs: Iterable[tuple[Path, Path]], bands: Sequence[str] | None, validation: float) -> Iterator[Scene]:
+    """Read series and their labels into memory, as :func:`load_scene` does; the bands are those of the first."""
+    for ts, labels in pairs:
+        scene = load_scene(ts, labels, bands, validation)
+        bands = scene.series.bands
+        yield scene
+
+
+def load_scene(ts: Path, labels: Path, bands: Sequence[str] | None, validation: float) -> Scene:
     """Read a series and its labels into memory.
 
     Args:
@@ -77,8 +94,8 @@ def load_scene(ts: Path, labels: Path, bands: Sequence[str] | None, validation: 
         )
     stack = read_stack(series, extent, series.grid)
     parcels = np.zeros(extent.shape, np.uint32)
-    scene = Scene(stack, truth.codes, parcels, training, Window(extent.height - kept, 0, kept, extent.width))
-    return scene, series, truth
+    kept_apart = Window(extent.height - kept, 0, kept, extent.width)
+    return Scene(series, stack, truth.codes, truth.classes, parcels, training, kept_apart)
 
 
 def fingerprint(scenes: Sequence[Scene]) -> str:
@@ -187,6 +204,27 @@ def turn(sample: Sample, turns: int, flip: bool) -> Sample:
 
     patch = replace(sample.patch, values=turned(sample.patch.values))
     return Sample(patch, turned(sample.labels), turned(sample.parcels))
+
+
+def draw_batch(scenes: Sequence[Scene], card: Card, options: Options, rng: np.random.Generator) -> list[Sample]:
+    """Draw crops with equally many dates, each turned at random.
+
+    Raises:
+        TrainingError: If no crop with a label and as many dates is found.
+    """
+    dates = int(rng.integers(*options.dates, endpoint=True))
+    samples = [draw(scenes, card, rng, options.crop, dates) for _ in range(options.batch_size)]
+    return [turn(sample, int(rng.integers(4)), bool(rng.integers(2))) for sample in samples]
+
+
+def collate(samples: Sequence[Sample], normalise: Normalisation, device: torch.device | str) -> tuple[Tensor, Tensor]:
+    """Normalised series (B, T, C, P, P) and positions (B, T) of samples with equally many dates."""
+    images = []
+    for sample in samples:
+        values = torch.from_numpy(np.ascontiguousarray(sample.patch.values)).to(device)
+        images.append(normalise(values[None], sample.patch)[0])
+    positions = torch.from_numpy(np.stack([sample.patch.positions for sample in samples]))
+    return torch.stack(images), positions.to(device)
 
 
 def validation_samples(scenes: Sequence[Scene], card: Card) -> Iterator[Sample]:

@@ -20,34 +20,19 @@ from sitsinfer.predict import Predictor
 from sitsinfer.series.labels import UNLABELLED
 from sitsinfer.training import loop
 from sitsinfer.training.card import draft_card
-from sitsinfer.training.samples import Scene, check_validation, fingerprint, load_scene, statistics, validation_samples
+from sitsinfer.training.presets import PRESETS, check_architecture, with_classes
+from sitsinfer.training.samples import (
+    Scene,
+    check_validation,
+    collate,
+    draw_batch,
+    fingerprint,
+    load_scenes,
+    validation_samples,
+)
 from sitsinfer.weights import Card
 
-PRESETS: dict[str, loop.Preset] = {
-    "utae": (
-        "utae",
-        {
-            "encoder_widths": [64, 64, 64, 128],
-            "decoder_widths": [32, 32, 64, 128],
-            "out_conv": [32, 0],
-            "n_head": 16,
-            "d_model": 256,
-            "d_k": 4,
-        },
-    ),
-    "utae-small": (
-        "utae",
-        {
-            "encoder_widths": [16, 32, 32, 64],
-            "decoder_widths": [16, 16, 32, 64],
-            "out_conv": [16, 0],
-            "n_head": 8,
-            "d_model": 128,
-            "d_k": 4,
-        },
-    ),
-}
-"""Architectures and hyper-parameters by name; bands and classes are filled in from the data."""
+_PRESET = PRESETS["segment"]["utae"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,10 +45,19 @@ class Options(loop.Options):
     """
 
     name: str = "my-utae"
-    architecture: str = PRESETS["utae"][0]
-    hyperparameters: Mapping[str, Any] = field(default_factory=lambda: PRESETS["utae"][1])
+    architecture: str = _PRESET[0]
+    hyperparameters: Mapping[str, Any] = field(default_factory=lambda: _PRESET[1])
     blend: int = 4
     loss: Literal["cross-entropy", "focal"] = "cross-entropy"
+
+    def __post_init__(self) -> None:
+        """Check what the command line cannot.
+
+        Raises:
+            TrainingError: If an option is impossible.
+        """
+        super().__post_init__()
+        check_architecture("segment", self.architecture)
 
 
 def train_segment(
@@ -96,38 +90,30 @@ def train_segment(
 
 def _prepare(pairs: Sequence[tuple[Path, Path]], options: Options) -> tuple[list[Scene], Card]:
     """Read scenes, and write the card of what will be trained on them."""
-    scenes: list[Scene] = []
+    scenes = list(load_scenes(pairs, options.bands, options.validation))
     classes: dict[int, ClassInfo] = {}
-    bands, sensor = options.bands, "unknown"
-    for ts, labels in pairs:
-        scene, series, truth = load_scene(ts, labels, bands, options.validation)
-        bands, sensor = series.bands, series.sensor  # the first series decides for all
+    for scene in scenes:
         scene.labels[scene.labels == options.ignore_label] = UNLABELLED
-        classes |= {entry.code: entry for entry in truth.classes if entry.code != options.ignore_label}
-        scenes.append(scene)
+        classes |= {entry.code: entry for entry in scene.classes if entry.code != options.ignore_label}
     if len(classes) < 2:
         raise TrainingError(f"The labels have {len(classes)} class. Expected two or more to tell apart.")
-    assert bands is not None
     card = draft_card(
         options,
         scenes,
         task="segment",
-        sensor=sensor,
-        bands=bands,
-        statistics=statistics(scenes),
         classes=tuple(classes[code] for code in sorted(classes)),
-        hyperparameters=_sized(options, len(bands), len(classes)),
+        hyperparameters=_sized(options, len(scenes[0].series.bands), len(classes)),
     )
     return scenes, replace(card, blend=options.blend)
 
 
 def _sized(options: Options, bands: int, classes: int) -> dict[str, Any]:
     """Hyper-parameters for a number of bands and classes, each under the name that the architecture has for it."""
-    given = dict(options.hyperparameters)
+    given = with_classes(options.hyperparameters, classes)
     if options.architecture == "unet3d":
         return {**given, "in_channel": bands, "n_classes": classes}
     if "out_conv" in given:
-        return {**given, "input_dim": bands, "out_conv": [*given["out_conv"][:-1], classes]}
+        return {**given, "input_dim": bands}
     return {**given, "input_dim": bands, "num_classes": classes}
 
 
@@ -153,8 +139,8 @@ class _Course:
 
     def loss(self, rng: np.random.Generator, step: int) -> Tensor:
         """Compare the scores of a batch of crops with their labels."""
-        samples = loop.draw_batch(self.scenes, self.card, self.options, rng)
-        x, positions = loop.collate(samples, self.normalise, self.device)
+        samples = draw_batch(self.scenes, self.card, self.options, rng)
+        x, positions = collate(samples, self.normalise, self.device)
         y = torch.from_numpy(np.stack([self.index[sample.labels] for sample in samples])).to(self.device)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
             scores = self.module(x, positions)

@@ -64,22 +64,43 @@ def find_targets(labels: NDArray[np.uint8], parcels: NDArray[np.uint32], spread:
         parcels: Parcel ids, (H, W), 0 where there is none.
         spread: Standard deviation of a centre in the heatmap, as a share of the parcel's height and width.
     """
-    ids, first, dense, pixels = np.unique(parcels, return_index=True, return_inverse=True, return_counts=True)
-    codes = labels.ravel()[first]
-    taught = (ids > 0) & (codes != UNLABELLED) & (pixels >= _SLIVER)
-    numbers = np.where(taught, np.cumsum(taught) - 1, NOBODY)  # from dense ids to parcels
-    dense = dense.reshape(parcels.shape)
+    dense, numbers, codes = _number(labels, parcels)
     owners = numbers[dense]
-    void = (labels == UNLABELLED) | ((parcels > 0) & (owners == NOBODY))
     boxes = _boxes(owners)
     return Targets(
         boxes=boxes,
-        codes=codes[taught],
+        codes=codes,
         owners=owners,
         zones=numbers[_spread(dense, parcels > 0)],
         heatmap=_heatmap(boxes, parcels.shape, spread),
-        counted=~void,
+        counted=~_void(labels, parcels, owners),
     )
+
+
+def find_void(labels: NDArray[np.uint8], parcels: NDArray[np.uint32]) -> NDArray[np.bool_]:
+    """Where parcels are unknown: without a label, and in void parcels, (H, W); see :func:`find_targets`."""
+    dense, numbers, _ = _number(labels, parcels)
+    return _void(labels, parcels, numbers[dense])
+
+
+def _number(
+    labels: NDArray[np.uint8], parcels: NDArray[np.uint32]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uint8]]:
+    """Number the parcels that teach.
+
+    Returns:
+        Ids from 0 on without gaps, (H, W); the number of each of these or ``NOBODY``; and the codes of the numbers.
+    """
+    ids, first, dense, pixels = np.unique(parcels, return_index=True, return_inverse=True, return_counts=True)
+    codes = labels.ravel()[first]
+    taught = (ids > 0) & (codes != UNLABELLED) & (pixels >= _SLIVER)
+    numbers = np.where(taught, np.cumsum(taught) - 1, NOBODY)
+    return dense.reshape(parcels.shape), numbers, codes[taught]
+
+
+def _void(labels: NDArray[np.uint8], parcels: NDArray[np.uint32], owners: NDArray[np.int64]) -> NDArray[np.bool_]:
+    void: NDArray[np.bool_] = (labels == UNLABELLED) | ((parcels > 0) & (owners == NOBODY))
+    return void
 
 
 def _boxes(owners: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -41,5 +41,28 @@ def test_options_reach_the_training(tmp_path: Path, command: str, own: list[str]
 
 def test_an_encoder_is_looked_for(tmp_path: Path) -> None:
     given = ["--ts", tmp_path / "nowhere", "--labels", "a.tif", "--parcels", "p.tif", "--bands", "B04"]
-    with pytest.raises(TrainingError, match="Bands come with the encoder of utae-demo"):
+    with pytest.raises(TrainingError, match="utae-demo feeds on .* Do not give bands"):
         run("panoptic", *given, "--out", tmp_path / "model", "--encoder", "utae-demo", catch=False)
+
+
+@pytest.mark.parametrize(
+    ("command", "architecture", "words"),
+    [("segment", "paps", "is of 'paps'. Expected 'utae'"), ("panoptic", "utae", "is of 'utae'. Expected 'paps'")],
+)
+def test_a_config_for_the_other_command_is_refused(tmp_path: Path, command: str, architecture: str, words: str) -> None:
+    config = tmp_path / "model.json"
+    config.write_text(f'{{"architecture": "{architecture}", "hyperparameters": {{}}}}')
+    given = ["--ts", "a", "--labels", "a.tif", *(["--parcels", "p.tif"] if command == "panoptic" else [])]
+    with pytest.raises(TrainingError, match=words):
+        run(command, *given, "--out", tmp_path / "model", "--config", config, catch=False)
+
+
+def test_what_comes_with_an_encoder_is_not_missed_where_it_was_not_given(tmp_path: Path) -> None:
+    given = ["--ts", tmp_path / "nowhere", "--labels", "a.tif", "--parcels", "p.tif", "--encoder", "utae-demo"]
+    with pytest.raises(SeriesError, match="nowhere"):
+        run("panoptic", *given, "--out", tmp_path / "model", catch=False)
+    options = ["--positions", "day-of-year", "--reference-date", "2022-01-01"]
+    with pytest.raises(TrainingError, match="Do not give positions and reference_date"):
+        run("panoptic", *given, *options, "--out", tmp_path / "model", catch=False)
+    with pytest.raises(TrainingError, match="Expected 0.01 to 0.5"):
+        run("panoptic", *given, "--spread", 0.7, "--out", tmp_path / "model", catch=False)

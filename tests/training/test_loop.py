@@ -9,8 +9,7 @@ from torch import Tensor, nn
 
 from sitsinfer import weights
 from sitsinfer.errors import OutputError, TrainingError
-from sitsinfer.training.loop import Options, _schedule, choose_preset, train
-from sitsinfer.training.segment import PRESETS
+from sitsinfer.training.loop import Options, _schedule, train
 from sitsinfer.weights import Card
 
 OPTIONS = Options(name="line", architecture="line", hyperparameters={}, steps=12, rate=0.1, validate_every=4)
@@ -147,13 +146,7 @@ def test_numbers_of_dates_that_cannot_be_are_refused(dates: tuple[int, int]) -> 
         replace(OPTIONS, dates=dates)
 
 
-def test_networks_come_from_presets_and_files(tmp_path: Path) -> None:
-    assert choose_preset(PRESETS, "utae-small") == PRESETS["utae-small"]
-    with pytest.raises(TrainingError, match="no preset 'unet'. Choose utae, utae-small"):
-        choose_preset(PRESETS, "unet")
-    path = tmp_path / "model.json"
-    path.write_text('{"architecture": "fpn", "hyperparameters": {"hidden_size": 8}, "name": "x"}')
-    assert choose_preset(PRESETS, "utae", path) == ("fpn", {"hidden_size": 8})
-    path.write_text("{}")
-    with pytest.raises(TrainingError, match="Expected JSON with architecture and hyperparameters"):
-        choose_preset(PRESETS, "utae", path)
+@pytest.mark.parametrize("code", [-1, 256])
+def test_a_code_that_no_class_has_cannot_be_ignored(code: int) -> None:
+    with pytest.raises(TrainingError, match=f"ignored label is {code}. Expected a class code from 0 to 255"):
+        replace(OPTIONS, ignore_label=code)

@@ -1,3 +1,5 @@
+import datetime
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,12 +15,14 @@ from sitsinfer.metrics.overlaps import Overlaps
 from sitsinfer.metrics.panoptic import panoptic_scores
 from sitsinfer.models.paps import PaPs
 from sitsinfer.series.labels import UNLABELLED
-from sitsinfer.training import loop, segment
+from sitsinfer.training import segment
 from sitsinfer.training.panoptic import THRESHOLDS, Options, _prepare, _start, train_panoptic
-from sitsinfer.training.samples import validation_samples
+from sitsinfer.training.samples import collate, validation_samples
 from tests.training.test_segment import TINY as TINY_SEGMENT
 
 Triple = tuple[Path, Path, Path]
+
+DAY = datetime.date(2022, 1, 1)
 
 TINY = Options(
     hyperparameters={"backbone": "utae", "encoder": TINY_SEGMENT.hyperparameters, "shape_size": 6, "mask_conv": True},
@@ -99,13 +103,13 @@ def test_a_run_does_not_go_on_with_other_parcels(parcels: Triple, tmp_path: Path
 def test_an_encoder_brings_its_weights_and_what_it_feeds_on(parcels: Triple, tmp_path: Path) -> None:
     with rasterio.open(parcels[1]) as raster:
         assert raster.nodata == UNLABELLED
-    options = replace(TINY_SEGMENT, steps=2, validate_every=2, bands=("B08", "B11"), positions="days", seed=8)
+    given = {"bands": ("B08", "B11"), "positions": "days", "reference_date": DAY, "fill": "constant"}
+    options = replace(TINY_SEGMENT, steps=2, validate_every=2, seed=8, **given)
     teacher = segment.train_segment([parcels[:2]], tmp_path / "teacher", options)
     (taught,) = weights.load_modules(teacher, tmp_path / "teacher")
     # The teacher's output has two channels and so have the labels with background: all tensors fit.
     course = _start([parcels], replace(TINY, encoder=str(tmp_path / "teacher")))
-    assert course.card.bands == ("B08", "B11")
-    assert course.card.positions == "days"
+    assert {name: getattr(course.card, name) for name in given} == given
     assert course.card.members == teacher.members
     assert teacher.digest[:12] in course.card.description
     for key, value in course.module.encoder.state_dict().items():
@@ -125,8 +129,46 @@ def test_an_encoder_of_another_size_is_refused(parcels: Triple, tmp_path: Path) 
     )
     with pytest.raises(TrainingError, match="teacher do not fit the encoder"):
         _start([parcels], wider)
-    with pytest.raises(TrainingError, match="Do not give bands"):
-        _start([parcels], replace(TINY, encoder=str(tmp_path / "teacher"), bands=("B08",)))
+
+
+def test_what_comes_with_an_encoder_cannot_be_given() -> None:
+    for given in ({"bands": ("B04",)}, {"positions": "days"}, {"reference_date": DAY}, {"fill": "constant"}):
+        with pytest.raises(TrainingError, match=f"utae-demo feeds on comes with .* Do not give {next(iter(given))}\\."):
+            _start([], replace(TINY, encoder="utae-demo", **given))
+    with pytest.raises(TrainingError, match=r"Do not give bands and fill\."):
+        _start([], replace(TINY, encoder="utae-demo", bands=("B04",), fill="reflect"))
+
+
+def test_an_encoder_of_another_sensor_is_refused(parcels: Triple, tmp_path: Path) -> None:
+    teacher = segment.train_segment([parcels[:2]], tmp_path / "teacher", replace(TINY_SEGMENT, steps=1))
+    card = json.loads((tmp_path / "teacher" / "model.json").read_text())
+    assert card["sensor"] == teacher.sensor == "sentinel-2"
+    (tmp_path / "teacher" / "model.json").write_text(json.dumps({**card, "sensor": "landsat-8"}))
+    with pytest.raises(TrainingError, match="series are of sentinel-2 and .* was trained on landsat-8"):
+        _start([parcels], replace(TINY, encoder=str(tmp_path / "teacher")))
+
+
+@pytest.mark.parametrize(
+    ("encoder", "words"),
+    [([1], r"encoder of the network is \[1\]"), ("x", "encoder of"), ({"out_conv": 5}, "out_conv is 5")],
+)
+def test_configurations_that_are_none_are_refused(parcels: Triple, encoder: object, words: str) -> None:
+    with pytest.raises(TrainingError, match=words):
+        _prepare([parcels], replace(TINY, hyperparameters={"encoder": encoder}))
+
+
+def test_a_configuration_without_an_encoder_has_the_published_one(parcels: Triple) -> None:
+    for hyperparameters in ({"encoder": None}, {}):
+        _, card = _prepare([parcels], replace(TINY, hyperparameters=hyperparameters))
+        assert card.hyperparameters == {"encoder": {}, "input_dim": 3, "num_classes": 2}
+
+
+def test_options_that_cannot_be_are_refused() -> None:
+    for spread in (0.001, 0.6, float("nan")):
+        with pytest.raises(TrainingError, match="Expected 0.01 to 0.5, such as 0.05"):
+            replace(TINY, spread=spread)
+    with pytest.raises(TrainingError, match="network is of 'recunet'. Expected 'paps'"):
+        replace(TINY, architecture="recunet")
 
 
 def test_a_parcel_has_the_class_of_most_of_its_pixels(parcels: Triple) -> None:
@@ -197,7 +239,7 @@ def test_one_detection_gives_the_scores_of_every_threshold(parcels: Triple) -> N
     course.module.eval()
     sample = next(iter(validation_samples(course.scenes, course.card)))
     found = course._examine(sample)
-    x, positions = loop.collate([sample], course.normalise, course.device)
+    x, positions = collate([sample], course.normalise, course.device)
     predicted = set()
     for threshold, scores in zip(THRESHOLDS, found, strict=True):
         with torch.inference_mode():

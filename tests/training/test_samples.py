@@ -5,20 +5,32 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import rasterio
 
-from sitsinfer.errors import TrainingError
+from sitsinfer.errors import SeriesError, TrainingError
 from sitsinfer.series.labels import UNLABELLED
-from sitsinfer.training.samples import draw, fingerprint, load_scene, statistics, turn, validation_samples
+from sitsinfer.training.samples import draw, fingerprint, load_scene, load_scenes, statistics, turn, validation_samples
 from sitsinfer.training.segment import Options, _prepare
 
 Write = Callable[..., tuple[Path, Path]]
 
 
 def test_training_and_validation_lie_apart(scene: Write) -> None:
-    found, _, _ = load_scene(*scene(), None, 0.25)
+    found = load_scene(*scene(), None, 0.25)
     assert found.validation.height == 24
     assert found.validation.stop_row == 96
     assert found.training.stop_row == found.validation.row - 32
+
+
+def test_the_first_series_decides_which_bands_all_have(scene: Write) -> None:
+    pairs = [scene("first"), scene("second")]
+    for path in pairs[0][0].iterdir():
+        with rasterio.open(path, "r+") as image:
+            image.descriptions = ("B08", "B04", "B12")
+    loaded = load_scenes(pairs, None, 0.25)
+    assert next(loaded).series.bands == ("B04", "B08", "B12")
+    with pytest.raises(SeriesError, match="'B12' is missing"):
+        next(loaded)
 
 
 def test_a_scene_too_small_to_divide_is_refused(scene: Write) -> None:
@@ -27,7 +39,7 @@ def test_a_scene_too_small_to_divide_is_refused(scene: Write) -> None:
 
 
 def test_statistics_are_those_of_what_was_observed(scene: Write) -> None:
-    found, _, _ = load_scene(*scene(), ("B08", "B04"), 0.25)
+    found = load_scene(*scene(), ("B08", "B04"), 0.25)
     mean, std = statistics([found], step=1)
     values = found.stack.values[:, :, :40].astype(float)
     for band in range(2):
@@ -37,7 +49,7 @@ def test_statistics_are_those_of_what_was_observed(scene: Write) -> None:
 
 
 def test_the_fingerprint_of_scenes_tells_of_any_change_of_their_data(scene: Write) -> None:
-    found, _, _ = load_scene(*scene(), None, 0.25)
+    found = load_scene(*scene(), None, 0.25)
     values, labels, parcels = found.stack.values.copy(), found.labels.copy(), found.parcels.copy()
     values[2, 1, 7, 9] += 1
     labels[95, 49] = 2 if labels[95, 49] == 7 else 7
@@ -50,12 +62,12 @@ def test_the_fingerprint_of_scenes_tells_of_any_change_of_their_data(scene: Writ
         replace(found, parcels=parcels),
     ]
     assert len({fingerprint([each]) for each in [found, *changed]}) == 5
-    assert fingerprint([found]) == fingerprint([load_scene(*scene("again"), None, 0.25)[0]])
+    assert fingerprint([found]) == fingerprint([load_scene(*scene("again"), None, 0.25)])
     assert fingerprint([found, changed[0]]) != fingerprint([changed[0], found])
 
 
 def test_a_constant_band_is_refused(scene: Write) -> None:
-    found, _, _ = load_scene(*scene(constant_band=True), None, 0.25)
+    found = load_scene(*scene(constant_band=True), None, 0.25)
     with pytest.raises(TrainingError, match="same value everywhere"):
         statistics([found])
 

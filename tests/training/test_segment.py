@@ -100,6 +100,11 @@ def test_what_cannot_be_validated_or_computed_is_refused_before_the_first_step(s
     assert steps == []
 
 
+def test_a_network_that_cannot_be_trained_is_refused() -> None:
+    with pytest.raises(TrainingError, match="network is of 'paps'. Expected 'utae'"):
+        replace(TINY, architecture="paps")
+
+
 def test_focal_loss_looks_away_from_what_is_certain() -> None:
     scores = torch.tensor([[4.0, 0.0], [0.0, 0.5], [9.0, 9.0]]).T[None, :, :, None]  # (1, 2, 3, 1)
     labels = torch.tensor([0, 0, 255])[None, :, None]
