@@ -41,17 +41,17 @@ def read_labels(path: Path, grid: Grid) -> Labels:
     are made up.
 
     Args:
-        path: A raster of whole numbers from 0 to 254; its nodata means no label.
+        path: A raster of whole numbers from 0 to 254; its nodata and NaN mean no label.
         grid: The grid to read onto; pixels that the raster does not cover have no label.
 
     Raises:
         ReadError: If the file cannot be read.
-        TrainingError: If it holds other numbers, or no label on the grid.
+        TrainingError: If it has no CRS, holds other numbers, or no label on the grid.
     """
-    with _on_grid(path, grid, UNLABELLED) as (source, raster):
+    with _on_grid(path, grid, UNLABELLED, "labels") as (source, raster):
         values, nodata = raster.read(1), raster.nodata
         tags, colors = {key.upper(): value for key, value in source.tags(1).items()}, _colors(source)
-    labelled = values != nodata
+    labelled = (values != nodata) & ~np.isnan(values)
     found = np.unique(values[labelled])
     if not len(found):
         raise TrainingError(f"{path} has no label where the series lies. Give labels of the same place.")
@@ -65,7 +65,7 @@ def read_parcels(path: Path, grid: Grid) -> NDArray[np.uint32]:
     """Read a raster of parcel ids onto a grid, each pixel from the nearest one of the raster.
 
     Args:
-        path: A raster of whole numbers that are not negative; 0 and its nodata mean no parcel.
+        path: A raster of whole numbers that are not negative; 0, its nodata and NaN mean no parcel.
         grid: The grid to read onto; there is no parcel where the raster does not cover it.
 
     Returns:
@@ -73,11 +73,11 @@ def read_parcels(path: Path, grid: Grid) -> NDArray[np.uint32]:
 
     Raises:
         ReadError: If the file cannot be read.
-        TrainingError: If it holds other numbers, or no parcel on the grid.
+        TrainingError: If it has no CRS, holds other numbers, or no parcel on the grid.
     """
-    with _on_grid(path, grid, 0) as (_, raster):
+    with _on_grid(path, grid, 0, "parcels") as (_, raster):
         values, nodata = raster.read(1), raster.nodata
-    values[values == nodata] = 0
+    values[(values == nodata) | np.isnan(values)] = 0
     ids: NDArray[np.uint32] = values.astype(np.uint32)
     if (ids != values).any():
         raise TrainingError(f"{path} holds {values.min()} to {values.max()}. Expected parcel ids, 0 for no parcel.")
@@ -87,11 +87,13 @@ def read_parcels(path: Path, grid: Grid) -> NDArray[np.uint32]:
 
 
 @contextmanager
-def _on_grid(path: Path, grid: Grid, nodata: float) -> Iterator[tuple[rasterio.io.DatasetReader, WarpedVRT]]:
-    """A raster, and the same on a grid, with its own nodata or else the one given."""
+def _on_grid(path: Path, grid: Grid, nodata: float, what: str) -> Iterator[tuple[rasterio.io.DatasetReader, WarpedVRT]]:
+    """A raster, and the same on a grid, with its own nodata or else the one given; ``what`` it holds, for people."""
     height, width = grid.shape
     try:
         with rasterio.open(path) as source:
+            if source.crs is None:
+                raise TrainingError(f"{path} has no CRS. Expected a georeferenced raster; assign its CRS first.")
             nodata = nodata if source.nodata is None else source.nodata
             with WarpedVRT(
                 source,
@@ -105,7 +107,7 @@ def _on_grid(path: Path, grid: Grid, nodata: float) -> Iterator[tuple[rasterio.i
             ) as raster:
                 yield source, raster
     except rasterio.errors.RasterioError as error:
-        raise ReadError(f"Cannot read labels from {path}: {error}".splitlines()[0]) from error
+        raise ReadError(f"Cannot read {what} from {path}: {error}".splitlines()[0]) from error
 
 
 def _colors(source: rasterio.io.DatasetReader) -> dict[int, tuple[int, ...]]:

@@ -21,7 +21,7 @@ def write(path: Path, values: np.ndarray, grid: GeoBox = GRID, nodata: float | N
         width=values.shape[1],
         count=1,
         dtype=values.dtype,
-        crs=str(grid.crs),
+        crs=None if grid.crs is None else str(grid.crs),
         transform=grid.affine,
         nodata=nodata,
     ) as raster:
@@ -100,5 +100,24 @@ def test_what_are_no_parcels_is_refused(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="no parcel where the series lies"):
         read_parcels(write(tmp_path / "c.tif", np.zeros((2, 2), np.uint8)), GRID)
     (tmp_path / "d.tif").write_text("no raster")
-    with pytest.raises(ReadError, match="Cannot read labels"):
+    with pytest.raises(ReadError, match="Cannot read parcels"):
         read_parcels(tmp_path / "d.tif", GRID)
+
+
+@pytest.mark.parametrize("nodata", [np.nan, None])
+def test_nan_is_neither_a_label_nor_a_parcel(tmp_path: Path, nodata: float | None) -> None:
+    values = np.arange(1, 55, dtype=np.float32).reshape(6, 9)
+    values[2, 3:5] = np.nan
+    path = write(tmp_path / "a.tif", values, nodata=nodata)
+    missing = np.isnan(values)
+    labels = read_labels(path, GRID)
+    np.testing.assert_array_equal(labels.codes, np.where(missing, UNLABELLED, values))
+    assert len(labels.classes) == 52
+    np.testing.assert_array_equal(read_parcels(path, GRID), np.where(missing, 0, values))
+
+
+def test_a_raster_without_a_crs_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.tif", np.ones((6, 9), np.uint8), GeoBox((6, 9), GRID.affine, None))
+    for read in (read_labels, read_parcels):
+        with pytest.raises(TrainingError, match=r"a\.tif has no CRS\. Expected a georeferenced raster"):
+            read(path, GRID)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from sitsinfer.series.labels import UNLABELLED
-from sitsinfer.training.targets import NOBODY, find_targets
+from sitsinfer.training.targets import NOBODY, find_targets, find_void
 
 HEIGHT, WIDTH = 24, 40
 
@@ -78,6 +78,7 @@ def test_void_parcels_and_slivers_teach_nothing() -> None:
         assert (targets.zones[parcels == void] == NOBODY).all()
         assert not targets.counted[parcels == void].any()
     assert targets.counted[parcels == 90].all()
+    np.testing.assert_array_equal(find_void(labels, parcels), ~targets.counted)
 
 
 @pytest.mark.parametrize("label", [0, UNLABELLED])
