@@ -281,14 +281,13 @@ class _Run:
         """Go on from a checkpoint, if there is one.
 
         Raises:
-            TrainingError: If it is of another run.
+            TrainingError: If it is of another run, or damaged.
         """
         path = folder / "checkpoint.pt"
         if not path.exists():
             return
-        device = next(self.module.parameters()).device
-        content = torch.load(path, map_location=device, weights_only=True)
-        if content["identity"] != self._identity():
+        content = _read_checkpoint(path, next(self.module.parameters()).device)
+        if content.get("identity") != self._identity():
             raise TrainingError(
                 f"{folder} holds a run of other data or options. Use these again, or set overwrite to begin anew."
             )
@@ -302,6 +301,13 @@ class _Run:
         """What decides the result: the options, the card and the data."""
         options = json.dumps(asdict(replace(self.options, device="")), default=str, sort_keys=True)
         return "\n".join([self.course.card.to_json(), options, self.course.fingerprint])
+
+
+def _read_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
+    try:
+        return dict(torch.load(path, map_location=device, weights_only=True))
+    except Exception as error:  # in a damaged file, torch stumbles over anything
+        raise TrainingError(f"{path} is damaged or ends early. Set overwrite to begin anew.") from error
 
 
 def _schedule(share: float, warm_up: float = 0.05) -> float:

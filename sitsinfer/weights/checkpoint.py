@@ -54,7 +54,7 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
         ) from error
     except (PermissionError, IsADirectoryError) as error:
         raise WeightsError(f"Cannot read {path}: {error.strerror}. Expected a published checkpoint.") from error
-    except (OSError, EOFError, RuntimeError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, RuntimeError, ValueError, LookupError, zipfile.BadZipFile) as error:
         raise WeightsError(f"{path} is damaged, ends early or is no checkpoint. Fetch it again.") from error
     tensors = content.get("state_dict", content) if isinstance(content, dict) else None
     if not isinstance(tensors, dict) or {isinstance(value, torch.Tensor) for value in tensors.values()} != {True}:

@@ -98,6 +98,24 @@ def test_a_checkpoint_of_other_options_is_refused(line: Callable[..., Line], tmp
     assert (tmp_path / "model" / "model.json").exists()
 
 
+def test_a_damaged_checkpoint_is_told_in_one_line(line: Callable[..., Line], tmp_path: Path) -> None:
+    with pytest.raises(KilledError):
+        train(line, tmp_path / "model", progress=kill(5))
+    path = tmp_path / "model.partial" / "checkpoint.pt"
+    whole = path.read_bytes()
+    for content in (b"", b"abc", whole[: len(whole) // 2]):
+        path.write_bytes(content)
+        with pytest.raises(
+            TrainingError, match=r"checkpoint\.pt is damaged .* Set overwrite to begin anew\.$"
+        ) as caught:
+            train(line, tmp_path / "model")
+        assert "\n" not in str(caught.value)
+    torch.save({"steps": 3}, path)
+    with pytest.raises(TrainingError, match="holds a run of other data"):
+        train(line, tmp_path / "model")
+    train(line, tmp_path / "model", overwrite=True)
+
+
 def test_a_model_is_not_replaced_unasked(line: Callable[..., Line], tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
     with pytest.raises(OutputError, match="already exists"):

@@ -143,6 +143,13 @@ def test_files_that_end_early_are_refused(tmp_path: Path, name: str, kept: float
     assert str(caught.value) == f"{path} is damaged, ends early or is no checkpoint. Fetch it again."
 
 
+def test_text_is_no_checkpoint(tmp_path: Path) -> None:
+    for text in ("", "abc", "no checkpoint\n"):
+        (tmp_path / "model.pth").write_text(text)
+        with pytest.raises(WeightsError, match="damaged, ends early or is no checkpoint|holds more than tensors"):
+            read_state_dict(tmp_path / "model.pth")
+
+
 @pytest.mark.parametrize("content", [{"weights": {}}, {"state_dict": [1]}, {"state_dict": {"x": 1}}, {}, [STATE]])
 def test_files_without_tensors_are_refused(tmp_path: Path, content: object) -> None:
     torch.save(content, tmp_path / "model.pth")
