@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from sitsinfer import models
 from sitsinfer.errors import ModelError
 from sitsinfer.models.layers import ConvLayer, GroupNorm
+from sitsinfer.models.masks import stretch
 from sitsinfer.models.recunet import RecUNet
 from sitsinfer.models.utae import UTAE
 
@@ -211,8 +212,8 @@ class PaPs(nn.Module):
         """
         top, left, height, width = box
         rows, cols = _within(top, height, saliency.shape[0]), _within(left, width, saliency.shape[1])
-        down = _resampling(shape, height, rows.start - top, rows.stop - top)
-        across = _resampling(shape, width, cols.start - left, cols.stop - left)
+        down = stretch(_pixels(shape, rows, top), len(shape) / height, len(shape))
+        across = stretch(_pixels(shape, cols, left), len(shape) / width, len(shape))
         stretched = down @ shape @ across.T
         crop = saliency[rows, cols]
         if self.mask_cnn is None:
@@ -227,6 +228,7 @@ class PaPs(nn.Module):
         positions: Tensor,
         min_confidence: float | None = None,
         mask_threshold: float | None = None,
+        border: int = 0,
     ) -> list[Detections]:
         """Find the parcels of every image, each as if it were alone in its batch; overlaps are not settled.
 
@@ -237,6 +239,8 @@ class PaPs(nn.Module):
             positions: Days since the reference date of the weights, (B, T), int64.
             min_confidence: Least confidence of a centre; by default that of the weights.
             mask_threshold: Pixels above it are in the mask; by default that of the network.
+            border: Centres nearer than this to the border of the image, in pixels, are left out before anything is
+                said of them. Its pixels still count for the mean that centres exceed.
 
         Returns:
             One an image. No parcel is not an error.
@@ -248,7 +252,7 @@ class PaPs(nn.Module):
         with torch.autocast(x.device.type, enabled=False):
             maps = [level.float() for level in maps]
             heatmap = self.heatmap(maps)
-            centres = self.find_centres(heatmap, batch_mean=False)
+            centres = _without_border(self.find_centres(heatmap, batch_mean=False), border)
             return self.detect_at(centres, heatmap, maps, min_confidence, mask_threshold)
 
     def detect_at(
@@ -352,6 +356,14 @@ def _mask_cnn() -> nn.Sequential:
     )
 
 
+def _without_border(centres: Tensor, border: int) -> Tensor:
+    """Centres (B, H, W) but those nearer than ``border`` pixels to the border."""
+    height, width = centres.shape[1:]
+    inner = torch.zeros_like(centres)
+    inner[:, border : height - border, border : width - border] = True
+    return centres & inner
+
+
 def _within(start: int, size: int, limit: int) -> slice:
     return slice(max(start, 0), min(start + size, limit))
 
@@ -362,20 +374,9 @@ def _clipped(box: Sequence[int], height: int, width: int) -> tuple[int, int, int
     return rows.start, cols.start, rows.stop - rows.start, cols.stop - cols.start
 
 
-def _resampling(shape: Tensor, size: int, start: int, stop: int) -> Tensor:
-    """Weights that stretch one axis of a shape (S, S) bilinearly to ``size`` pixels, of which only some are computed.
-
-    Pixels are areas, not points: corners are not aligned. A box may be far larger than the image, and only what is
-    asked for takes memory.
-
-    Returns:
-        (stop - start, S).
-    """
-    length = shape.shape[0]
-    pixels = torch.arange(start, stop, dtype=shape.dtype, device=shape.device)
-    places = ((pixels + 0.5) * (length / size) - 0.5).clamp(0, length - 1)
-    samples = torch.arange(length, dtype=shape.dtype, device=shape.device)
-    return (1 - (places[:, None] - samples).abs()).clamp(min=0)
+def _pixels(shape: Tensor, part: slice, start: int) -> Tensor:
+    """Pixels of a part of the image, counted from the first one of a box."""
+    return torch.arange(part.start - start, part.stop - start, dtype=shape.dtype, device=shape.device)
 
 
 def _fetched(masks: Sequence[Tensor]) -> list[Tensor]:

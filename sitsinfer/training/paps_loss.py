@@ -13,8 +13,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
+from sitsinfer.models.masks import draw_masks
 from sitsinfer.models.paps import PaPs
 from sitsinfer.training.targets import NOBODY, Targets
 
@@ -145,77 +146,12 @@ def _shape_loss(
     owners = _stacked([target.owners for target in targets], saliency.device)
     total = shapes.new_zeros(())
     for group in torch.split(boxes[:, 2:].prod(dim=1).argsort(), _GROUP):
-        drawn = draw_masks(module, shapes[group], saliency, parcels.samples[group], boxes[group])
+        drawn = draw_masks(module.mask_cnn, shapes[group], saliency, parcels.samples[group], boxes[group])
         true = owners[drawn.places] == parcels.numbers[group, None, None]
         probability = drawn.masks.clamp(1e-6, 1 - 1e-6)
         each = F.binary_cross_entropy(probability, true.float(), reduction="none") * drawn.inside
         total = total + (each.sum(dim=(1, 2)) / drawn.inside.sum(dim=(1, 2))).sum()
     return total / len(shapes)
-
-
-class Drawn(NamedTuple):
-    """Masks of N parcels side by side.
-
-    Attributes:
-        masks: How much each pixel is the parcel's, 0 to 1, (N, h, w), with the first pixel of a box, clipped to the
-            image, at the first place. What they hold beyond the box means nothing.
-        inside: Which of them are within the clipped box, (N, h, w), bool.
-        places: Sample, row and column of each in the images, where they are inside; three tensors that broadcast.
-    """
-
-    masks: Tensor
-    inside: Tensor
-    places: tuple[Tensor, Tensor, Tensor]
-
-
-def draw_masks(module: PaPs, shapes: Tensor, saliency: Tensor, samples: Tensor, boxes: Tensor) -> Drawn:
-    """Draw what :meth:`PaPs.mask` draws for each parcel, many at once: one by one takes a third of a step's time.
-
-    Args:
-        module: The network.
-        shapes: Of each parcel, raw, (N, S, S).
-        saliency: Of each image, raw, (B, H, W).
-        samples: The image that each parcel is in, (N,).
-        boxes: Where they are drawn, (N, 4); they may reach beyond the image. Best of about the same size.
-    """
-    height, width = saliency.shape[1:]
-    down, rows, has_row = _axis(shapes, boxes[:, 0], boxes[:, 2], height)
-    across, cols, has_col = _axis(shapes, boxes[:, 1], boxes[:, 3], width)
-    inside = has_row[:, :, None] & has_col[:, None, :]
-    places = samples[:, None, None], rows[:, :, None], cols[:, None, :]
-    stretched, crop = down @ shapes @ across.mT, saliency[places]
-    if module.mask_cnn is None:
-        return Drawn(stretched.sigmoid() * crop.sigmoid(), inside, places)
-    joined = stretched + crop
-    return Drawn(joined.sigmoid() * _refine(module.mask_cnn, joined, inside), inside, places)
-
-
-def _axis(shapes: Tensor, starts: Tensor, sizes: Tensor, limit: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Weights (N, n, S) that stretch one axis of shapes to that of boxes; its pixels (N, n), and which are inside."""
-    length = shapes.shape[1]
-    firsts, lasts = starts.clamp(min=0), (starts + sizes).clamp(max=limit)
-    pixels = firsts[:, None] + torch.arange(int((lasts - firsts).max()), device=starts.device)
-    centres = (pixels - starts[:, None] + 0.5) * (length / sizes[:, None]) - 0.5
-    samples = torch.arange(length, device=starts.device)
-    weights = (1 - (centres.clamp(0, length - 1)[:, :, None] - samples).abs()).clamp(min=0).to(shapes.dtype)
-    return weights, pixels.clamp(max=limit - 1), pixels < lasts[:, None]
-
-
-def _refine(layers: nn.Sequential, joined: Tensor, inside: Tensor) -> Tensor:
-    """Run the mask CNN as if each box, (N, h, w), were alone: beyond it there is 0, and nothing to normalise over."""
-    x, within = joined[:, None], inside[:, None].to(joined.dtype)
-    for layer in layers:
-        if isinstance(layer, nn.Conv2d):
-            x = layer(x * within)
-        elif isinstance(layer, nn.GroupNorm):
-            assert layer.num_groups == 1
-            count = within.sum(dim=(2, 3), keepdim=True) * layer.num_channels
-            x = x - (x * within).sum(dim=(1, 2, 3), keepdim=True) / count
-            x = x * ((x * within).square().sum(dim=(1, 2, 3), keepdim=True) / count + layer.eps).rsqrt()
-            x = x * layer.weight[:, None, None] + layer.bias[:, None, None]
-        else:
-            x = layer(x)
-    return x[:, 0]
 
 
 def _stacked(arrays: Sequence[NDArray[np.generic]], device: torch.device) -> Tensor:

@@ -246,6 +246,27 @@ def test_thresholds_are_those_of_the_weights_unless_given(model):
     assert any((low & ~high).any() for high, low in pairs)
 
 
+@pytest.mark.parametrize("border", [1, 3, 7, 8, 12, 40])
+def test_centres_near_the_border_are_left_out_on_request_and_the_others_stay_as_they_are(model, border):
+    x, positions = series()
+    with torch.inference_mode():
+        everywhere = model.detect(x, positions, 0.0)
+        inside = model.detect(x, positions, 0.0, border=border)
+    height, width = x.shape[3:]
+    for whole, part in zip(everywhere, inside, strict=True):
+        rows, cols = whole.centres.unbind(1)
+        kept = (rows >= border) & (rows < height - border) & (cols >= border) & (cols < width - border)
+        assert kept.any() == (border < 8)
+        assert not kept.all()
+        assert torch.equal(part.centres, whole.centres[kept])
+        assert torch.equal(part.confidences, whole.confidences[kept])
+        torch.testing.assert_close(part.scores, whole.scores[kept])
+        assert torch.equal(part.boxes, whole.boxes[kept])
+        assert [mask.shape for mask in part.masks] == [
+            mask.shape for mask, is_kept in zip(whole.masks, kept, strict=True) if is_kept
+        ]
+
+
 def test_an_image_without_parcels_beside_one_with_a_single_parcel_is_no_error(model):
     x, days = series(padded=0)
     with torch.inference_mode():

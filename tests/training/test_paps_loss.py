@@ -12,7 +12,6 @@ from sitsinfer.training.paps_loss import (
     _centre_loss,
     _true_parcels,
     compare,
-    draw_masks,
 )
 from sitsinfer.training.targets import Targets, find_targets
 
@@ -143,22 +142,3 @@ def test_every_head_learns() -> None:
     assert still == {"encoder"}
     assert all(each.grad is None for each in module.encoder.out_conv.parameters())
     assert all(each.grad.isfinite().all() for each in module.parameters() if each.grad is not None)
-
-
-@pytest.mark.parametrize("mask_conv", [True, False])
-def test_masks_drawn_at_once_are_those_drawn_one_by_one(mask_conv: bool) -> None:
-    encoder = {"encoder_widths": [8, 8], "decoder_widths": [8, 8], "out_conv": [8, 4], "n_head": 4, "d_model": 16}
-    torch.manual_seed(0)
-    module = PaPs(2, encoder=encoder, num_classes=4, shape_size=5, mask_conv=mask_conv)
-    shapes, saliency = torch.randn(5, 5, 5), torch.randn(2, HEIGHT, WIDTH)
-    samples = torch.tensor([0, 1, 1, 0, 1])
-    boxes = torch.tensor([[2, 3, 4, 6], [-3, -1, 9, 5], [11, 20, 9, 30], [7, 0, 1, 1], [-5, -9, 40, 50]])
-    drawn = draw_masks(module, shapes, saliency, samples, boxes)
-    shown = torch.arange(2 * HEIGHT * WIDTH).view(2, HEIGHT, WIDTH)[drawn.places]
-    for n, (row, col, height, width) in enumerate(boxes.tolist()):
-        expected = module.mask(shapes[n], saliency[samples[n]], (row, col, height, width))
-        found = drawn.masks[n][drawn.inside[n]]
-        torch.testing.assert_close(found, expected.flatten(), rtol=1e-4, atol=1e-5)
-        rows, cols = slice(max(row, 0), row + height), slice(max(col, 0), col + width)
-        pixels = torch.arange(2 * HEIGHT * WIDTH).view(2, HEIGHT, WIDTH)[samples[n], rows, cols]
-        assert shown[n][drawn.inside[n]].tolist() == pixels.flatten().tolist()
