@@ -58,6 +58,7 @@ class Detector(Batches[list[Sighting]]):
         *,
         min_confidence: float | None = None,
         mask_threshold: float | None = None,
+        border: int = 0,
     ) -> None:
         """Put a model on a device.
 
@@ -70,6 +71,7 @@ class Detector(Batches[list[Sighting]]):
             abreast: Likewise.
             min_confidence: Least confidence of a centre; ``None``: as the weights were tuned.
             mask_threshold: What a mask must exceed at a pixel; ``None``: as the card says.
+            border: Centres nearer than this to the border of a patch are another patch's, pixels.
 
         Raises:
             DeviceError: If there is no such device or precision.
@@ -83,6 +85,7 @@ class Detector(Batches[list[Sighting]]):
             for head in ("heatmap_conv", "saliency_conv", "size_mlp", "shape_mlp", "class_mlp"):
                 module.get_submodule(head).register_forward_hook(self._check)
         self._thresholds = min_confidence, mask_threshold
+        self._border = border
         self._codes = np.array([entry.code for entry in card.classes], np.uint8)
         self._ignored = np.isin(self._codes, card.ignore)
 
@@ -106,7 +109,7 @@ class Detector(Batches[list[Sighting]]):
         ((module, normalise),) = self._members
         assert isinstance(module, PaPs)
         with self._autocast():
-            found = module.detect(normalise(values, batch[0]), positions, *self._thresholds)
+            found = module.detect(normalise(values, batch[0]), positions, *self._thresholds, self._border)
         return [self._sightings(detections) for detections in found]
 
     def _check(self, _module: nn.Module, _inputs: object, values: Tensor) -> None:
@@ -140,6 +143,7 @@ def get_detector(
     *,
     min_confidence: float | None = None,
     mask_threshold: float | None = None,
+    border: int = 0,
 ) -> Detector:
     """Load a model, or take it from memory if this process has loaded it in the same way before.
 
@@ -161,7 +165,8 @@ def get_detector(
             threads,
             min_confidence=min_confidence,
             mask_threshold=mask_threshold,
+            border=border,
         )
 
-    key = (Detector, card.to_json(), device, precision, batch_size, threads, min_confidence, mask_threshold)
+    key = (Detector, card.to_json(), device, precision, batch_size, threads, min_confidence, mask_threshold, border)
     return keep(key, load, threads=1)

@@ -128,6 +128,14 @@ def test_thresholds_that_are_given_win() -> None:
     assert none == []
 
 
+def test_centres_near_the_border_are_left_out() -> None:
+    (most,) = Detector(CARD, [network()]).detect([patch_of(0)])
+    (fewer,) = Detector(CARD, [network()], border=4).detect([patch_of(0)])
+    inner = [sighting for sighting in most if 4 <= sighting.row < 12 and 4 <= sighting.col < 12]
+    assert 0 < len(inner) < len(most)
+    assert told(fewer) == told(inner)
+
+
 @pytest.mark.parametrize("head", ["heatmap_conv.0.conv.4", "saliency_conv.conv.4", "size_mlp.6", "shape_mlp.3"])
 def test_numbers_that_are_none_are_an_error(head: str) -> None:
     module = network()

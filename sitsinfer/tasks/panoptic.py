@@ -155,11 +155,11 @@ class Panoptic(PatchTask):
             threads,
             min_confidence=self.min_confidence,
             mask_threshold=self.mask_threshold,
+            border=max(0, self.lattice.margin - SLACK),
         )
         for patch, sightings in self.look(stack, core, detector.detect):
-            own = patch.expand(SLACK - self.lattice.margin).intersection(self.extent)
             for sighting in sightings:
                 row, col = sighting.row + patch.row, sighting.col + patch.col
-                if own.row <= row < own.stop_row and own.col <= col < own.stop_col:
+                if not Window(row, col, 1, 1).intersection(self.extent).is_empty:  # else in data that are mirrored
                     box = sighting.box.shift(patch.row, patch.col)
                     yield Candidate(row, col, patch, box, sighting.code, sighting.confidence, sighting.mask)

@@ -33,12 +33,18 @@ CARD = replace(
 class Finder:
     """Finds a parcel of 5 x 3 pixels around every pixel whose values, and those of its patch, say so."""
 
+    def __init__(self, border: int) -> None:
+        self.border = border
+
     def detect(self, patches: Iterable[Patch]) -> Iterator[list[Sighting]]:
         for patch in patches:
             total = patch.values.astype(np.int64).sum(axis=(0, 1))
             whole_patch = Window(0, 0, *total.shape)
+            own = whole_patch.expand(-self.border)
             found = []
             for row, col in zip(*np.nonzero(total % 37 == 0), strict=True):
+                if Window(row, col, 1, 1).intersection(own).is_empty:
+                    continue
                 box = Window(int(row) - 2, int(col) - 1, 5, 3).intersection(whole_patch)
                 mask = np.ones(box.shape, bool)
                 found.append(Sighting(int(row), int(col), box, 7, float(total.sum() % 1009) / 1009, mask))
@@ -49,7 +55,7 @@ class Finder:
 def land(monkeypatch: pytest.MonkeyPatch) -> Land:
     land = Land(37, 53)
     monkeypatch.setattr(patchwork, "read_stack", land.read)
-    monkeypatch.setattr("sitsinfer.detect.get_detector", lambda *args, **options: Finder())
+    monkeypatch.setattr("sitsinfer.detect.get_detector", lambda *args, border, **options: Finder(border))
     return land
 
 
