@@ -2,6 +2,19 @@
 
 V. Sainte Fare Garnot and L. Landrieu, "Panoptic Segmentation of Satellite Image Time Series with Convolutional Temporal
 Attention Networks", ICCV 2021, section 3.3.
+
+Where this differs from the training code that was published with the paper:
+
+- Warm-up: there, only the heatmap is taught for five epochs. Here all heads are taught from the first step, at true
+  centres and in true boxes until the warm-up is over.
+- Matching: there, a parcel is described at the highest value of the heatmap in its zone. Here that must also be a local
+  maximum above the mean, as centres are found later; a parcel without one teaches only the heatmap.
+- Shapes: there, their loss is the mean over the pixels of all boxes. Here it is the mean over parcels, so that a large
+  one weighs no more than a small one.
+- Void parcels: there, they are left out of the loss of classes alone. Here they are left out of all losses.
+- Slivers: a parcel of which a crop shows fewer than 9 pixels is void there as well.
+- Start: heatmap and sizes begin with biases that suit few parcels of a common size, not with those drawn at random.
+- Rate: what encodes dates learns more slowly than the rest if it begins with the weights of another model.
 """
 
 from __future__ import annotations
@@ -45,7 +58,6 @@ from sitsinfer.training.targets import SPREAD, Targets, find_targets, find_void
 from sitsinfer.weights import BACKGROUND, Card
 
 _LOG = logging.getLogger(__name__)
-
 
 THRESHOLDS = (0.02, 0.03, 0.04, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6)
 """Values of ``min_confidence`` that validation chooses from."""

@@ -1,7 +1,8 @@
 """The loss of PaPs: how far the parcels predicted in a batch of crops are from the true ones.
 
 V. Sainte Fare Garnot and L. Landrieu, "Panoptic Segmentation of Satellite Image Time Series with Convolutional Temporal
-Attention Networks", ICCV 2021, section 3.3.
+Attention Networks", ICCV 2021, section 3.3. :mod:`~sitsinfer.training.panoptic` lists where this differs from the code
+that was published with it.
 """
 
 from __future__ import annotations

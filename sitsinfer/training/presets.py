@@ -92,5 +92,7 @@ def with_classes(hyperparameters: Mapping[str, Any], classes: int) -> dict[str, 
         return dict(hyperparameters)
     channels = hyperparameters["out_conv"]
     if not isinstance(channels, list | tuple) or not channels:
-        raise TrainingError(f"out_conv is {channels!r}. Expected a list of channels, the last ones those of classes.")
+        raise TrainingError(
+            f"out_conv is {channels!r}. Expected a list of channels, whose last is the number of classes."
+        )
     return {**hyperparameters, "out_conv": [*channels[:-1], classes]}
