@@ -106,8 +106,9 @@ def fingerprint(scenes: Sequence[Scene]) -> str:
 def _digest(scene: Scene) -> str:
     stack = scene.stack
     dates = [day.isoformat() for day in stack.dates]
-    content = hashlib.sha256(repr((stack.values.shape, dates, scene.training, scene.validation)).encode())
-    for values in (scene.labels, scene.parcels, stack.scale, stack.offset, *stack.values):
+    windows = scene.training, scene.validation
+    content = hashlib.sha256(repr((stack.values.shape, dates, stack.nodata, windows)).encode())
+    for values in (scene.labels, scene.parcels, stack.scale, stack.offset, stack.valid, *stack.values):
         content.update(np.ascontiguousarray(values).data)
     return content.hexdigest()
 

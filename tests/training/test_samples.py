@@ -58,10 +58,11 @@ def test_the_fingerprint_of_scenes_tells_of_any_change_of_their_data(scene: Writ
     changed = [
         replace(found, stack=replace(found.stack, values=values)),
         replace(found, stack=replace(found.stack, dates=later)),
+        replace(found, stack=replace(found.stack, valid=~found.stack.valid)),
         replace(found, labels=labels),
         replace(found, parcels=parcels),
     ]
-    assert len({fingerprint([each]) for each in [found, *changed]}) == 5
+    assert len({fingerprint([each]) for each in [found, *changed]}) == 6
     assert fingerprint([found]) == fingerprint([load_scene(*scene("again"), None, 0.25)])
     assert fingerprint([found, changed[0]]) != fingerprint([changed[0], found])
 
