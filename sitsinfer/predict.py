@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from sitsinfer.batches import Batches
 from sitsinfer.device import check_numbers, keep
@@ -18,24 +18,12 @@ from sitsinfer.weights import Card, load_modules
 
 
 class Predictor(Batches[NDArray[np.float32]]):
-    """A model that scores patches.
+    """A model that scores patches."""
 
-    Attributes:
-        classes: What the channels of the scores stand for: the classes of the card that are not ignored.
-    """
-
-    def __init__(
-        self,
-        card: Card,
-        modules: Sequence[nn.Module],
-        device: str = "auto",
-        precision: str = "auto",
-        batch_size: int | None = None,
-    ) -> None:
-        """Put a model on a device; see :class:`~sitsinfer.batches.Batches`."""
-        super().__init__(card, modules, device, precision, batch_size)
-        self.classes: tuple[ClassInfo, ...] = card.predicted
-        self._kept = [k for k, entry in enumerate(card.classes) if entry.code not in card.ignore]
+    @property
+    def classes(self) -> tuple[ClassInfo, ...]:
+        """What the channels of the scores stand for: the classes of the card that are not ignored."""
+        return self.card.predicted
 
     def scores(self, patches: Iterable[Patch]) -> Iterator[NDArray[np.float32]]:
         """Score patches, a batch at a time. Patches share a batch only if their dates are equal.
@@ -69,7 +57,7 @@ class Predictor(Batches[NDArray[np.float32]]):
                 f"List those of the weights."
             )
         if self.card.ignore:
-            total = total[:, self._kept]
+            total = total[:, [entry.code not in self.card.ignore for entry in self.card.classes]]
         mean: NDArray[np.float32] = (total / len(self._members)).cpu().numpy()
         check_numbers(mean, self.card.name, self.precision, "scores")
         return list(mean)
