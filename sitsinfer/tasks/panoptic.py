@@ -20,6 +20,9 @@ SLACK = 2
 the border of their cores each could leave it to the other. What both find is one parcel when it is settled."""
 
 
+LARGEST_TILE = 384
+"""Pixels. Tiles share no patch, so that small ones cost little more than the margins that are read twice."""
+
 THRESHOLDS = {"min_confidence": 0.2, "mask_threshold": 0.4, "min_remain": 0.5}
 """What is between 0 and 1, with its value where a card does not list it: that of the architecture."""
 
@@ -94,6 +97,11 @@ class Panoptic(PatchTask):
         """Where tiles begin so that they hold whole cores."""
         margin, stride = self.lattice.margin, self.lattice.stride
         return (self.lattice.row - margin) % stride, (self.lattice.col - margin) % stride
+
+    @property
+    def largest_tile(self) -> int:
+        """:data:`LARGEST_TILE`."""
+        return LARGEST_TILE
 
     def _decisive(self) -> dict[str, Any]:
         return {
