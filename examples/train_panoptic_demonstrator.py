@@ -1,6 +1,7 @@
 """Make the embedded demonstrator of parcels anew: simulate twelve scenes, train on them, map three that it never saw.
 
-Give a folder to work in; the scenes of ``train_demonstrator.py`` are used again where it has them::
+Training took 65 minutes on one core, in about 4 GiB of memory. Give a folder to work in; the scenes of
+``train_demonstrator.py`` are used again where it has them::
 
     python examples/train_panoptic_demonstrator.py FOLDER
 """
@@ -20,8 +21,8 @@ def main(folder: Path) -> None:
         given += ["--ts", made / "sentinel2", "--labels", truth / "classes.tif", "--parcels", truth / "parcels.tif"]
     model = folder / "paps-demo"
     if not model.exists():
-        how = "--preset paps-small --encoder utae-demo --crop 128 --patch 128 --margin 16 --batch-size 2 --dates 8 20"
-        more = "--steps 3000 --warm-up 600 --rate 8e-3 --validation 0.25 --validate-every 300 --patience 16 --seed 1"
+        how = "--preset paps-small --encoder utae-demo --crop 128 --patch 128 --margin 16 --batch-size 2 --dates 4 9"
+        more = "--steps 7200 --warm-up 600 --rate 6e-3 --spread 0.1 --validation 0.15 --validate-every 600 --seed 1"
         sitsinfer("train", "panoptic", *given, "--out", model, *how.split(), *more.split(), "--name", "paps-demo")
     for seed, (year, cloud_cover) in UNSEEN.items():
         made = scene(folder / f"scene_{seed}", dates=32, seed=seed, year=year, cloud_cover=cloud_cover)

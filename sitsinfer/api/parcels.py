@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sitsinfer import engine, weights
+from sitsinfer import engine, memory, weights
 from sitsinfer.api.checks import absolute, check_item, check_names, doubts, tell_doubts, tell_series
 from sitsinfer.api.parcel_run import outlined, painted, settled
 from sitsinfer.api.provenance import provenance
@@ -114,10 +114,12 @@ def panoptic(
         described = {**tags, "MODEL": card.name, "MODEL_SHA256": card.digest}
         began = time.monotonic()
         parcels = settled(task, store)
+        memory.give_back()
         known = time.monotonic()
         # The parcels come last of the files; should their item not follow, the store is still there to go on from.
         for name, path in files.items():
             writers[name](painted(name, task, store, parcels), path, described)
+        memory.give_back()
         drawn = time.monotonic()
         vectors.write_parcels(outlined(task, store, parcels), place, task.grid, card.predicted, described)
         seconds = {"settle": known - began, "paint": drawn - known, "outline": time.monotonic() - drawn}

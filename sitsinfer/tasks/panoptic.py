@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sitsinfer import memory
 from sitsinfer.errors import ModelError, OutputError
 from sitsinfer.grid import Window, whole
 from sitsinfer.layers import Layer
@@ -143,8 +144,14 @@ class Panoptic(PatchTask):
         """
         return core.stop_row - self.lattice.margin
 
+    def prepared(self) -> Self:
+        """Itself; what is found is settled in the memory that tiles give back."""
+        memory.share_pools()
+        return self
+
     def compute(self, inputs: Stack, core: Window, threads: int) -> TileResult:
         """Find the parcels of the patches that begin in a core."""
+        memory.share_pools()  # in worker processes too
         rows, cols = core.slices_in(self.window(core))
         observed: NDArray[np.bool_] = np.any(inputs.valid[:, rows, cols], axis=0)
         candidates = sorted(self._find(inputs, core, threads), key=lambda candidate: candidate.rank)
