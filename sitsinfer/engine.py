@@ -129,11 +129,11 @@ def run(task: Task[Any], outputs: Outputs, options: Options) -> Summary:
             raise foreign(file)
     with locked(path):
         store = _open_store(path, task, fingerprint, options)
-        missing = [tile for tile in store.tiles if not store.is_done(tile)]
-        failures = _drive(task, store, options, missing) if missing else []
+        finished = [store.is_done(tile) for tile in store.tiles]  # tiles themselves are counted but not listed
+        failures = [] if all(finished) else _drive(task, store, options, finished)
         if failures:
             raise TilesFailed(_failures_text(failures, len(store.tiles)))
-        summary = _summarize(store, len(store.tiles) - len(missing), time.monotonic() - started)
+        summary = _summarize(store, sum(finished), time.monotonic() - started)
         if not summary.valid:
             store.remove()
             raise SeriesError(
@@ -311,15 +311,16 @@ def _plan(task: Task[Any], options: Options) -> Plan:
     return plan if options.scheduler is None else replace(plan, threads=None)
 
 
-def _drive(task: Task[Any], store: Store, options: Options, missing: Sequence[Tile]) -> list[TileFailure]:
-    """Make the tiles that are missing."""
+def _drive(task: Task[Any], store: Store, options: Options, finished: Sequence[bool]) -> list[TileFailure]:
+    """Make the tiles that are not finished."""
     from sitsinfer.cluster import map_tiles  # Dask: not to be imported where there is nothing to do
 
     task = _patiently(task.prepared, "all")
     plan = _plan(task, replace(options, tile_size=store.tiles.size))
     work = functools.partial(process_tile, task, store, plan)
     failures: list[TileFailure] = []
-    kept = len(store.tiles) - len(missing)
+    kept = sum(finished)
+    missing = (tile for tile, is_done in zip(store.tiles, finished, strict=True) if not is_done)
     options.progress(kept, len(store.tiles))
     for done, (name, outcome) in enumerate(map_tiles(work, missing, plan, options.scheduler), start=kept + 1):
         if not isinstance(outcome, TileReport):

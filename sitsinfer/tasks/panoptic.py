@@ -154,7 +154,7 @@ class Panoptic(PatchTask):
         memory.share_pools()  # in worker processes too
         rows, cols = core.slices_in(self.window(core))
         observed: NDArray[np.bool_] = np.any(inputs.valid[:, rows, cols], axis=0)
-        candidates = sorted(self._find(inputs, core, threads), key=lambda candidate: candidate.rank)
+        candidates = list(self._find(inputs, core, threads))
         layers = {"observed": observed[np.newaxis].view(np.uint8)} if observed.any() else {}
         return TileResult(layers, int(observed.sum()), pack(candidates) if candidates else b"")
 
