@@ -50,7 +50,7 @@ class Parcel:
 
     Attributes:
         id: Its value in the instance raster, from 1.
-        identifier: What it is called whatever area it is found in.
+        identifier: What it is called whatever tile it was found in.
         code: Its class.
         class_name: The name of its class.
         confidence: 0 to 1.
