@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from sitsinfer.weights import Card, FusionCard
+    from sitsinfer.weights import AnyCard, Card, FusionCard, ParcelCard
 
 Release = Annotated[Path, typer.Argument(help="The release: conf.json and Fold_1 to Fold_5.", show_default=False)]
 NormFile = Annotated[Path, typer.Option("--norm", help="NORM_S2_patch.json of PASTIS.", show_default=False)]
@@ -59,7 +59,7 @@ def show(
         "folder": str(folder),
         "title": card.title,
         "about": card.description,
-        **(_of_fusion(card) if isinstance(card, weights.FusionCard) else _of_one_sensor(card)),
+        **_of_task(card),
         "licence": card.licence,
         "cite": card.citation,
         "source": card.source,
@@ -68,6 +68,14 @@ def show(
     for name, value in lines.items():
         if value:
             typer.echo(f"{name:<8} {value}")
+
+
+def _of_task(card: "AnyCard") -> dict[str, str]:
+    from sitsinfer import weights
+
+    if isinstance(card, weights.FusionCard):
+        return _of_fusion(card)
+    return _of_sets(card) if isinstance(card, weights.ParcelCard) else _of_one_sensor(card)
 
 
 def _of_one_sensor(card: "Card") -> dict[str, str]:
@@ -94,6 +102,19 @@ def _of_parcels(card: "Card") -> dict[str, str]:
     return {
         "patch": f"{card.patch} pixels, margin {card.margin}, fill {card.fill}",
         "parcels": ", ".join(f"{name} {value}" for name, value in thresholds.items() if value is not None),
+    }
+
+
+def _of_sets(card: "ParcelCard") -> dict[str, str]:
+    """What cards for ``classify`` tell."""
+    return {
+        "sensor": card.sensor,
+        "bands": " ".join(card.bands),
+        "dates": f"{len(card.days)}, on days {', '.join(map(str, card.days))} since {card.reference_date} or an "
+        f"anniversary of it",
+        "pixels": f"at most {card.pixels} of a parcel" + (", and its geometric features" * card.takes_geometry),
+        "members": str(len(card.members)),
+        "classes": ", ".join(f"{entry.code} {entry.name}" for entry in card.predicted),
     }
 
 

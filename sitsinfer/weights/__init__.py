@@ -8,16 +8,19 @@ from sitsinfer.weights.card import BACKGROUND, Card, Fill, Member
 from sitsinfer.weights.folder import (
     DEFAULT_MODEL,
     DEFAULT_PANOPTIC_MODEL,
+    DEFAULT_PARCEL_MODEL,
     AnyCard,
     list_models,
     load_any_card,
     load_card,
     load_fusion_card,
     load_modules,
+    load_parcel_card,
     save,
 )
 from sitsinfer.weights.fusion_card import FIRST_OF_YEAR, SENSORS, FusionCard, SensorCard
 from sitsinfer.weights.panoptic_release import import_paps
+from sitsinfer.weights.parcel_card import GEOMETRIC_FEATURES, ParcelCard
 from sitsinfer.weights.release import import_utae
 from sitsinfer.weights.tamrf import import_tamrf
 
@@ -25,13 +28,16 @@ __all__ = [
     "BACKGROUND",
     "DEFAULT_MODEL",
     "DEFAULT_PANOPTIC_MODEL",
+    "DEFAULT_PARCEL_MODEL",
     "FIRST_OF_YEAR",
+    "GEOMETRIC_FEATURES",
     "SENSORS",
     "AnyCard",
     "Card",
     "Fill",
     "FusionCard",
     "Member",
+    "ParcelCard",
     "SensorCard",
     "import_dsen2",
     "import_dstfn",
@@ -43,5 +49,6 @@ __all__ = [
     "load_card",
     "load_fusion_card",
     "load_modules",
+    "load_parcel_card",
     "save",
 ]

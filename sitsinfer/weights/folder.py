@@ -14,12 +14,14 @@ from sitsinfer.errors import OutputError, WeightsError
 from sitsinfer.weights import fields
 from sitsinfer.weights.card import Card
 from sitsinfer.weights.fusion_card import FusionCard
+from sitsinfer.weights.parcel_card import ParcelCard
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 DEFAULT_MODEL = "utae-demo"
 DEFAULT_PANOPTIC_MODEL = "paps-demo"
+DEFAULT_PARCEL_MODEL = "pse-ltae-demo"
 
 CARD_FILE = "model.json"
 WEIGHTS_FILE = "model.safetensors"
@@ -27,10 +29,10 @@ WEIGHTS_FILE = "model.safetensors"
 CONFIDENCE_TOLERANCE = 1e-4
 """How far cards may round ``min_confidence``: to 4 decimals, of float32."""
 
-AnyCard = Card | FusionCard
-_C = TypeVar("_C", Card, FusionCard)
+AnyCard = Card | FusionCard | ParcelCard
+_C = TypeVar("_C", Card, FusionCard, ParcelCard)
 
-_CARDS: dict[str, type[AnyCard]] = {"segment": Card, "panoptic": Card, "fuse": FusionCard}
+_CARDS: dict[str, type[AnyCard]] = {"segment": Card, "panoptic": Card, "fuse": FusionCard, "classify": ParcelCard}
 """What describes the models of a task; a task has the name of the command that does it."""
 
 
@@ -63,6 +65,11 @@ def load_card(name_or_folder: str, task: Literal["segment", "panoptic"] = "segme
 def load_fusion_card(name_or_folder: str) -> tuple[FusionCard, Path]:
     """Find a model for ``fuse``, read its card and verify the digest of its weights, as :func:`load_card` does."""
     return _load(name_or_folder, FusionCard, "fuse")
+
+
+def load_parcel_card(name_or_folder: str) -> tuple[ParcelCard, Path]:
+    """Find a model for ``classify``, read its card and verify the digest of its weights, as :func:`load_card` does."""
+    return _load(name_or_folder, ParcelCard, "classify")
 
 
 def load_any_card(name_or_folder: str) -> tuple[AnyCard, Path]:
@@ -147,7 +154,7 @@ def load_modules(card: AnyCard, folder: Path) -> list[nn.Module]:
     """Build the networks of a model and fill them with its weights.
 
     Returns:
-        The networks in evaluation mode, on the CPU: one a member of a card for ``segment``, else the only one.
+        The networks in evaluation mode, on the CPU: one a member of a card that has members, else the only one.
 
     Raises:
         WeightsError: If the weights are damaged, are not exactly those of the card's architecture and members, or were
