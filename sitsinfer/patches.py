@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,8 @@ from sitsinfer.weights import Fill
 if TYPE_CHECKING:
     from sitsinfer.series import Stack
 
+Value = TypeVar("Value", bound=np.generic)
+
 
 @dataclass(frozen=True, eq=False)
 class Patch:
@@ -21,6 +23,8 @@ class Patch:
 
     Attributes:
         values: Digital numbers, (T, C, P, P), equal to ``nodata`` where nothing was observed.
+        valid: Where something was observed and no mask says otherwise, (T, P, P); beyond the data as ``values`` are
+            filled.
         scale: Reflectance is digital number times ``scale`` plus ``offset``, date by date, (T,).
         offset: See ``scale``, (T,).
         positions: What the model takes dates as, (T,), int64.
@@ -28,6 +32,7 @@ class Patch:
     """
 
     values: NDArray[np.generic]
+    valid: NDArray[np.bool_]
     scale: NDArray[np.float32]
     offset: NDArray[np.float32]
     positions: NDArray[np.int64]
@@ -99,25 +104,22 @@ def cut_patch(
     if not seen.any():
         return None
     if not seen.all():
-        values = values[seen]
+        values, valid = values[seen], valid[seen]
     if source != patch:
         fit = _mirror if fill == "reflect" else _surround
         values = fit(values, source, patch, extent, stack.nodata)
-    return Patch(values, stack.scale[seen], stack.offset[seen], positions[seen], stack.nodata)
+        valid = fit(valid, source, patch, extent, False)
+    return Patch(values, valid, stack.scale[seen], stack.offset[seen], positions[seen], stack.nodata)
 
 
-def _mirror(
-    values: NDArray[np.generic], source: Window, patch: Window, extent: Window, nodata: float
-) -> NDArray[np.generic]:
+def _mirror(values: NDArray[Value], source: Window, patch: Window, extent: Window, nothing: float) -> NDArray[Value]:
     rows = reflect(patch.row, patch.stop_row, extent.row, extent.stop_row) - source.row
     cols = reflect(patch.col, patch.stop_col, extent.col, extent.stop_col) - source.col
-    return values[:, :, rows[:, None], cols]
+    return values[..., rows[:, None], cols]
 
 
-def _surround(
-    values: NDArray[np.generic], source: Window, patch: Window, extent: Window, nodata: float
-) -> NDArray[np.generic]:
-    whole = np.full((*values.shape[:2], *patch.shape), nodata, values.dtype)
+def _surround(values: NDArray[Value], source: Window, patch: Window, extent: Window, nothing: float) -> NDArray[Value]:
+    whole = np.full((*values.shape[:-2], *patch.shape), nothing, values.dtype)
     rows, cols = source.slices_in(patch)
-    whole[:, :, rows, cols] = values
+    whole[..., rows, cols] = values
     return whole

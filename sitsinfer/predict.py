@@ -25,6 +25,11 @@ class Predictor(Batches[NDArray[np.float32]]):
         """What the channels of the scores stand for: the classes of the card that are not ignored."""
         return self.card.predicted
 
+    @property
+    def _is_per_pixel(self) -> bool:
+        """Whether the networks take each pixel's own dates: those on which it is valid."""
+        return all(getattr(module, "per_pixel", False) for module, _ in self._members)
+
     def scores(self, patches: Iterable[Patch]) -> Iterator[NDArray[np.float32]]:
         """Score patches, a batch at a time. Patches share a batch only if their dates are equal.
 
@@ -43,11 +48,12 @@ class Predictor(Batches[NDArray[np.float32]]):
     def _look(self, batch: list[Patch]) -> list[NDArray[np.float32]]:
         """Scores of each patch of a batch, averaged over the members."""
         values, positions = self._inputs(batch)
+        valid = self._to_device(np.stack([patch.valid for patch in batch])) if self._is_per_pixel else None
         total: Tensor | None = None
         for module, normalise in self._members:
             x = normalise(values, batch[0])
             with self._autocast():
-                scores = module(x, positions)  # (B, K, P, P)
+                scores = module(x, positions) if valid is None else module(x, positions, valid)  # (B, K, P, P)
             del x  # before the next member's
             total = scores.float() if total is None else total + scores.float()
         assert total is not None

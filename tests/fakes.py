@@ -153,4 +153,4 @@ def patch_of(
 ) -> Patch:
     values = np.full((len(days), 2, 8, 8), value, dtype)
     ones = np.ones(len(days), np.float32)
-    return Patch(values, ones * np.float32(1e-4), ones * 0, np.array(days), nodata)
+    return Patch(values, np.ones((len(days), 8, 8), bool), ones * np.float32(1e-4), ones * 0, np.array(days), nodata)

@@ -43,7 +43,7 @@ def network(seed: int = 3) -> PaPs:
 def patch_of(seed: int, days: tuple[int, ...] = (3, 8, 40)) -> Patch:
     values = np.random.default_rng(seed).integers(1, 9000, (len(days), 2, 16, 16)).astype(np.uint16)
     ones = np.ones(len(days), np.float32)
-    return Patch(values, ones * np.float32(1e-4), ones * 0, np.array(days), 0)
+    return Patch(values, np.ones((len(days), 16, 16), bool), ones * np.float32(1e-4), ones * 0, np.array(days), 0)
 
 
 def told(sightings: list[Sighting]) -> list[tuple[object, ...]]:

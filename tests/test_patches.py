@@ -49,6 +49,20 @@ def test_beyond_the_data_they_are_mirrored(where: Window) -> None:
     np.testing.assert_array_equal(patch.values, mirrored[:, :, row : row + 8, col : col + 8])
 
 
+@pytest.mark.parametrize("fill", ["reflect", "constant"])
+def test_what_is_valid_goes_with_the_values(fill: str) -> None:
+    stack = stack_over(EXTENT)
+    valid = np.zeros_like(stack.valid)
+    valid[1, 2, 3] = valid[2, 0, 5] = True  # rows 5 and 3, columns 1 and 3 of the grid
+    patch = cut_patch(replace(stack, valid=valid), EXTENT, Window(0, -4, 8, 8), EXTENT, fill, POSITIONS)  # type: ignore[arg-type]
+    assert patch is not None
+    assert patch.positions.tolist() == [9, 40]
+    assert patch.valid.shape == (2, 8, 8)
+    beyond = [[1, 5], [5, 5]] if fill == "reflect" else [[5, 5]]  # row 1 mirrors row 5 at row 3
+    assert np.argwhere(patch.valid[0]).tolist() == beyond
+    assert np.argwhere(patch.valid[1]).tolist() == [[3, 7]]
+
+
 def test_beyond_the_data_there_is_nodata_if_the_fill_is_constant() -> None:
     stack = stack_over(EXTENT)
     patch = cut_patch(stack, EXTENT, Window(0, -4, 8, 8), EXTENT, "constant", POSITIONS)
@@ -79,6 +93,7 @@ def test_dates_that_see_nothing_are_left_out() -> None:
     patch = cut_patch(replace(stack, valid=valid), EXTENT, Window(4, 1, 4, 4), EXTENT, "reflect", POSITIONS)
     assert patch is not None
     assert patch.positions.tolist() == [5, 40]
+    assert patch.valid.all()
     np.testing.assert_allclose(patch.offset, [0, -0.1])
     np.testing.assert_array_equal(patch.values, stack.values[[0, 2], :, 1:5, 3:7])
     empty = replace(stack, valid=np.zeros_like(valid))

@@ -124,6 +124,21 @@ def test_members_are_averaged_each_with_its_statistics() -> None:
     np.testing.assert_allclose(found[0][0], (300 + 100) / 2, rtol=1e-6)
 
 
+def test_networks_that_see_single_pixels_are_told_which_are_valid() -> None:
+    class OwnDates(nn.Module):
+        per_pixel = True
+
+        def forward(self, x: Tensor, positions: Tensor, valid: Tensor) -> Tensor:
+            assert valid.dtype == torch.bool
+            return valid.sum(dim=1, keepdim=True).expand(-1, 3, -1, -1).float()
+
+    clouded = patch_of(300)
+    clouded.valid[1, 2:, 5] = False
+    first, second = Predictor(CARD, [OwnDates()], "cpu", batch_size=2).scores([patch_of(300), clouded])
+    assert (first == 2).all()
+    np.testing.assert_array_equal(second[0], clouded.valid.sum(axis=0))
+
+
 def test_ignored_classes_have_no_scores() -> None:
     predictor = Predictor(replace(CARD, ignore=(7,)), [FirstBands()], "cpu")
     (scores,) = predictor.scores([patch_of(300, (5, 6))])

@@ -190,6 +190,7 @@ def _choose(patch: Patch, chosen: NDArray[np.intp]) -> Patch:
     return replace(
         patch,
         values=patch.values[chosen],
+        valid=patch.valid[chosen],
         scale=patch.scale[chosen],
         offset=patch.offset[chosen],
         positions=patch.positions[chosen],
@@ -203,7 +204,7 @@ def turn(sample: Sample, turns: int, flip: bool) -> Sample:
         rotated = np.rot90(values, turns, (-2, -1))
         return rotated[..., ::-1] if flip else rotated
 
-    patch = replace(sample.patch, values=turned(sample.patch.values))
+    patch = replace(sample.patch, values=turned(sample.patch.values), valid=turned(sample.patch.valid))
     return Sample(patch, turned(sample.labels), turned(sample.parcels))
 
 

@@ -59,7 +59,8 @@ def _patches() -> list[Patch]:
     values = coarse.repeat(16, axis=-1).repeat(16, axis=-2).astype(np.uint16)
     values += generator.integers(0, 100, values.shape, dtype=np.uint16)
     scale, offset, days = np.full(DATES, 1e-4, np.float32), np.zeros(DATES, np.float32), 9 * np.arange(DATES)
-    return [Patch(patch, scale, offset, days, 0) for patch in values]
+    valid = np.ones((DATES, SIZE, SIZE), np.bool_)
+    return [Patch(patch, valid, scale, offset, days, 0) for patch in values]
 
 
 def _least_seconds(dtype: torch.dtype) -> float:

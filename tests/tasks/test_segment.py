@@ -71,7 +71,9 @@ def tiled(task: Segment, size: int, shift: tuple[int, int] | None = None) -> dic
 
 def test_for_a_model_of_one_pixel_tiled_equals_untiled_for_every_size(land: Land) -> None:
     task = make(land, patch=16)
-    untiled = PixelModel().scores([Patch(land.values, *[np.zeros(3)] * 2, task.card.encode_dates(DATES), 0)])
+    untiled = PixelModel().scores(
+        [Patch(land.values, land.valid, *[np.zeros(3)] * 2, task.card.encode_dates(DATES), 0)]
+    )
     expected = np.array([3, 7, 20])[next(untiled).argmax(axis=0)]
     seen = land.valid.any(axis=0) & all_dates_seen(land, task)
     for size in range(1, 301):
@@ -83,7 +85,9 @@ def test_for_a_model_of_one_pixel_tiled_equals_untiled_on_every_raster(monkeypat
         land = use(monkeypatch, Land(size, 7), PixelModel())
         land.valid[:] = True
         task = make(land, patch=16)
-        untiled = PixelModel().scores([Patch(land.values, *[np.zeros(3)] * 2, task.card.encode_dates(DATES), 0)])
+        untiled = PixelModel().scores(
+            [Patch(land.values, land.valid, *[np.zeros(3)] * 2, task.card.encode_dates(DATES), 0)]
+        )
         expected = np.array([3, 7, 20])[next(untiled).argmax(axis=0)]
         np.testing.assert_array_equal(tiled(task, 1 + size % 23 + size // 4)["classes"][0], expected, err_msg=f"{size}")
 
