@@ -1,0 +1,1 @@
+"""The pixels of a grid that parcels cover, and the geometric features of parcels."""
