@@ -45,6 +45,7 @@ ARCHITECTURES: dict[str, Architecture] = {
     "dstfn": Architecture("sitsinfer.models.dstfn:DSTFN"),
     "dsen2": Architecture("sitsinfer.models.dsen2:DSen2"),
     "recunet": Architecture("sitsinfer.models.recunet:RecUNet", frozenset({"encoder", "input_size"})),
+    "pixel_ltae": Architecture("sitsinfer.models.pixel_ltae:PixelLTAE", frozenset({"len_max_seq", "return_att"})),
     "paps": Architecture("sitsinfer.models.paps:PaPs"),
     "tamrf": Architecture("sitsinfer.models.tamrf:TAMRF", options="sitsinfer.models.tamrf:Hyperparameters"),
 }

@@ -176,6 +176,21 @@ class UpConvBlock(nn.Module):
         return out + residual
 
 
+def dense_layers(widths: Sequence[int], last_relu: bool = True) -> nn.Sequential:
+    """Chain linear layers from ``widths[0]`` to ``widths[-1]``, each with batch normalisation and ReLU, over (N, D)."""
+    layers: list[nn.Module] = []
+    for i, (before, after) in enumerate(pairwise(widths)):
+        layers += [nn.Linear(before, after), nn.BatchNorm1d(after)]
+        if last_relu or i < len(widths) - 2:
+            layers.append(nn.ReLU(inplace=True))
+    return nn.Sequential(*layers)
+
+
+def score_layers(widths: Sequence[int]) -> nn.Sequential:
+    """Chain :func:`dense_layers` and a linear layer alone, which gives the scores."""
+    return dense_layers(widths[:-1]).append(nn.Linear(widths[-2], widths[-1]))
+
+
 def check_series(x: Tensor, bands: int, multiple: int = 1) -> None:
     """Check the shape of a time series.
 

@@ -8,15 +8,15 @@ Temporal Attention Networks", 2021.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sitsinfer.errors import ModelError
+from sitsinfer.models.layers import dense_layers
 
-_PADDING_LOGIT = -1000.0  # of the published code: not -inf, so that a series of nothing but padding stays finite
+PADDING_LOGIT = -1000.0  # of the published code: not -inf, so that a series of nothing but padding stays finite
 
 
 class LTAE2d(nn.Module):
@@ -62,10 +62,7 @@ class LTAE2d(nn.Module):
         self.attention_heads = MultiHeadAttention(n_head, d_k, width)
         self.in_norm = nn.GroupNorm(n_head, in_channels)
         self.out_norm = nn.GroupNorm(n_head, mlp[-1])
-        layers: list[nn.Module] = []
-        for before, after in pairwise(mlp):
-            layers += [nn.Linear(before, after), nn.BatchNorm1d(after), nn.ReLU(inplace=True)]
-        self.mlp = nn.Sequential(*layers)
+        self.mlp = dense_layers(mlp)
         self.dropout = nn.Dropout(dropout)
 
     def forward(
@@ -136,7 +133,7 @@ class MultiHeadAttention(nn.Module):
         keys = self.fc1_k(x).view(*x.shape[:2], *self.Q.shape)  # (N, T, n_head, d_k)
         logits = torch.einsum("nthk,hk->nht", keys, self.Q.to(keys.dtype)) / self.Q.shape[1] ** 0.5
         if pad_mask is not None:
-            logits = logits.masked_fill(pad_mask[:, None], _PADDING_LOGIT)
+            logits = logits.masked_fill(pad_mask[:, None], PADDING_LOGIT)
         attention = self.dropout(logits.float().softmax(dim=2))
         values = x.view(*x.shape[:2], self.n_head, -1)  # (N, T, n_head, D / n_head)
         return torch.einsum("nht,nthd->nhd", attention.to(values.dtype), values).flatten(1), attention
@@ -146,14 +143,15 @@ def positional_encoding(positions: Tensor, size: int, period: float) -> Tensor:
     """Encode days by sines (even features) and cosines (odd ones) of falling frequency.
 
     Args:
-        positions: Days, of any shape; any integer, negative too.
+        positions: Days, of any shape; any integer, negative too. As float64 they are encoded in that precision.
         size: Number of features.
         period: Base of the frequencies: feature j turns by ``day / period ** (2 * (j // 2) / size)``.
 
     Returns:
         Table, (..., size), float32.
     """
+    dtype = torch.float64 if positions.dtype == torch.float64 else torch.float32
     j = torch.arange(size, device=positions.device)
-    denominators = torch.tensor(float(period), device=positions.device) ** (2 * (j // 2).float() / size)
-    angles = positions.float().unsqueeze(-1) / denominators
-    return torch.where(j % 2 == 0, angles.sin(), angles.cos())
+    denominators = torch.tensor(period, dtype=dtype, device=positions.device) ** (2 * (j // 2).to(dtype) / size)
+    angles = positions.to(dtype).unsqueeze(-1) / denominators
+    return torch.where(j % 2 == 0, angles.sin(), angles.cos()).float()

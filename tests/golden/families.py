@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from sitsinfer import models
 from sitsinfer.metrics.segmentation import SegmentationScores, confusion_matrix, ignore_class
-from tests.golden import panoptic_metrics, paps, tamrf
+from tests.golden import panoptic_metrics, paps, pixel_sets, tamrf
 from tests.golden.generator import (
     Arrays,
     Fixture,
@@ -148,6 +148,8 @@ FAMILIES: dict[str, Family] = {
     "metrics_panoptic": panoptic_metrics.run,
     "checkpoint_folder": _checkpoint_folder,
     "tamrf": tamrf.run,
+    "pixel_ltae": pixel_sets.run_pixels,
+    "positional": pixel_sets.run_table,
 }
 
 TOLERANCES: dict[str, Callable[[Fixture, str], float | None]] = {"tamrf": tamrf.tolerance}
