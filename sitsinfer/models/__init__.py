@@ -16,7 +16,7 @@ from sitsinfer.errors import ModelError
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["ARCHITECTURES", "Architecture", "build"]
+__all__ = ["ARCHITECTURES", "Architecture", "attention_heads", "build"]
 
 
 @dataclass(frozen=True)
@@ -28,15 +28,17 @@ class Architecture:
         ignored: Published options that do not make the network: what a call returns (here methods choose that), and
             sizes of patches that no weight depends on.
         options: ``module:Class`` of the dataclass that holds the options, where the class takes them as one.
+        heads: The option that says how many heads its attention over dates has, where its ``attend`` tells that.
     """
 
     target: str
     ignored: frozenset[str] = frozenset()
     options: str | None = None
+    heads: str | None = None
 
 
 ARCHITECTURES: dict[str, Architecture] = {
-    "utae": Architecture("sitsinfer.models.utae:UTAE", frozenset({"encoder", "return_maps"})),
+    "utae": Architecture("sitsinfer.models.utae:UTAE", frozenset({"encoder", "return_maps"}), heads="n_head"),
     "ltae2d": Architecture("sitsinfer.models.ltae:LTAE2d", frozenset({"return_att"})),
     "unet3d": Architecture("sitsinfer.models.unet3d:UNet3D"),
     "fpn": Architecture("sitsinfer.models.fpn:FPNConvLSTM", frozenset({"input_shape"})),
@@ -45,7 +47,9 @@ ARCHITECTURES: dict[str, Architecture] = {
     "dstfn": Architecture("sitsinfer.models.dstfn:DSTFN"),
     "dsen2": Architecture("sitsinfer.models.dsen2:DSen2"),
     "recunet": Architecture("sitsinfer.models.recunet:RecUNet", frozenset({"encoder", "input_size"})),
-    "pixel_ltae": Architecture("sitsinfer.models.pixel_ltae:PixelLTAE", frozenset({"len_max_seq", "return_att"})),
+    "pixel_ltae": Architecture(
+        "sitsinfer.models.pixel_ltae:PixelLTAE", frozenset({"len_max_seq", "return_att"}), heads="n_head"
+    ),
     "paps": Architecture("sitsinfer.models.paps:PaPs"),
     "tamrf": Architecture("sitsinfer.models.tamrf:TAMRF", options="sitsinfer.models.tamrf:Hyperparameters"),
 }
@@ -79,6 +83,21 @@ def build(architecture: str, hyperparameters: Mapping[str, Any]) -> nn.Module:
     except (TypeError, ValueError, RuntimeError, ArithmeticError) as error:  # as torch and Python tell of such options
         words = str(error).partition("\n")[0]
         raise ModelError(f"Architecture '{architecture}' cannot be built: {words}. Correct its options.") from error
+
+
+def attention_heads(architecture: str, hyperparameters: Mapping[str, Any]) -> int | None:
+    """How many heads the attention over dates has that a model's ``attend`` tells; None if it has no such method.
+
+    Args:
+        architecture: A key of :data:`ARCHITECTURES`.
+        hyperparameters: What the model is built with.
+    """
+    entry = ARCHITECTURES[architecture]
+    if entry.heads is None:
+        return None
+    if entry.heads not in hyperparameters:
+        return int(inspect.signature(_load(entry.target)).parameters[entry.heads].default)
+    return int(hyperparameters[entry.heads])
 
 
 def _load(target: str) -> Callable[..., Any]:

@@ -103,6 +103,10 @@ class UTAE(TemporalUNet):
         scores: Tensor = self.out_conv(maps[-1])
         return (scores, attention) if return_attention else scores
 
+    def attend(self, x: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
+        """Score every pixel, and tell which dates were looked at: :meth:`forward` with its attention."""
+        return self.forward(x, positions, return_attention=True)
+
     def decoder_maps(self, x: Tensor, positions: Tensor) -> tuple[list[Tensor], Tensor]:
         """Compute feature maps pooled over dates, for networks that build on this one.
 

@@ -79,6 +79,23 @@ def test_options_that_only_choose_what_is_returned_change_no_weight():
     assert list(plain) == list(published)
 
 
+@pytest.mark.parametrize(
+    ("architecture", "options"), [("utae", CASES["utae"][1]), ("utae", {"input_dim": 4}), ("pixel_ltae", {})]
+)
+def test_heads_of_attention_are_known_before_there_is_a_model(architecture, options):
+    model = models.build(architecture, options).eval()
+    x = torch.rand(2, 3, options.get("input_dim", 10), 16, 24)
+    with torch.inference_mode():
+        scores, attention = model.attend(x, torch.tensor([[1, 5, 90]] * 2))
+    assert attention.shape[:3] == (models.attention_heads(architecture, options), 2, 3)
+    torch.testing.assert_close(attention.sum(dim=2), torch.ones_like(attention[:, :, 0]))
+    assert scores.shape[2:] == (16, 24)
+
+
+def test_models_without_attention_to_tell_have_no_heads():
+    assert models.attention_heads("unet3d", {}) is None
+
+
 def test_importing_the_registry_loads_no_torch():
     code = "import sys, sitsinfer.models; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
