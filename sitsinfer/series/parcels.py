@@ -1,16 +1,30 @@
 """Layers of parcels: vector files of any format that GDAL reads, and GeoParquet, as streams of features."""
 
+import json
+import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
+import shapely
 from numpy.typing import NDArray
 from odc.geo.crs import CRS
+from pyproj.exceptions import CRSError
+
+from sitsinfer.errors import ReadError, SeriesError
+from sitsinfer.series.types import listing
 
 BATCH = 4096
 """Features that are read at a time, unless said otherwise."""
+COMPANIONS = (".dbf", ".shx", ".prj", ".cpg")
+"""What a shapefile is made of beside its geometries."""
+PLAIN_STREAM = "OGR_FLATGEOBUF_STREAM_BASE_IMPL"
+"""GDAL's own stream of FlatGeobuf is damaged by features without a geometry; this has it make the one of any format."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,9 +46,17 @@ class ParcelBatch:
         return len(self.identifiers)
 
     def names(self) -> list[str]:
-        """Identifiers as text, by which pixels are sampled: numbers as in decimals, whole ones without a point; null
-        is the empty text."""
-        raise NotImplementedError
+        """Identifiers as text, by which pixels are sampled; empty where a feature has none.
+
+        A whole number reads the same in a column of floats, as some formats have it, as in one of integers.
+        """
+        return [_text(value) for value in self.identifiers.to_pylist()]
+
+
+def _text(value: object) -> str:
+    if value is None or value != value:  # NaN
+        return ""
+    return str(int(value) if isinstance(value, float) and value.is_integer() else value)
 
 
 @dataclass(frozen=True)
@@ -46,8 +68,10 @@ class ParcelLayer:
         name: Of the layer; ``None`` in a GeoParquet file, which has but one.
         crs: Of its geometries, whose coordinates are x, y in any case.
         count: How many features it has.
-        id_column: The column with identifiers; ``None``: features are known by their number in the file (FID).
+        id_column: The column with identifiers; ``None``: features are known by their number in the file, as GDAL counts
+            them (FID), or from 0 in GeoParquet.
         id_type: Type of the identifiers, int64 where there is no column.
+        geometry_column: The column with geometries of a GeoParquet file; empty otherwise.
     """
 
     path: Path
@@ -56,30 +80,130 @@ class ParcelLayer:
     count: int
     id_column: str | None
     id_type: pa.DataType
+    geometry_column: str = ""
 
     def batches(self, size: int = BATCH) -> Iterator[ParcelBatch]:
-        """Read all features in the order of the file, none left out, ``size`` at a time.
+        """Read all features in the order of the file, none left out, at most ``size`` at a time.
 
         Raises:
             ReadError: If a feature cannot be read, or there are not ``count`` of them.
         """
-        raise NotImplementedError
+        first = 0
+        stream = _vector_stream if self.name is not None else _parquet_stream
+        with _reading(self.path):
+            for identifiers, geometries in stream(self, size):
+                yield ParcelBatch(first, identifiers, geometries)
+                first += len(identifiers)
+        if first != self.count:
+            raise ReadError(f"{self.path} has {first} parcels where {self.count} were found first. Start again.")
 
     def shapes(self, batch: ParcelBatch) -> NDArray[np.object_]:
         """Geometries of a batch as shapely geometries in the CRS of the layer, curves as polylines, (N,).
 
-        ``None`` where there is none, or where what the file holds is no geometry. Nothing else is mended: they may be
-        empty, invalid, of any type, and have heights.
+        ``None`` where there is none, or where what the file holds is no geometry that shapely knows. Rings that are not
+        closed are; nothing else is mended: geometries may be empty, invalid, of any type, and have heights.
+
+        Raises:
+            ReadError: If there are curves and the file cannot be read again.
         """
-        raise NotImplementedError
+        try:
+            return _decoded(batch.geometries.to_numpy(zero_copy_only=False))
+        except NotImplementedError:  # only GDAL turns curves into lines, which its Arrow streams leave as they are
+            with _reading(self.path):
+                return _decoded(_without_curves(self, batch))
 
     def inputs(self) -> list[tuple[str, int, int]]:
-        """Every file that is read: name, size in bytes, time of its last change in nanoseconds.
+        """Every file that is read: its name, size in bytes, time of its last change in nanoseconds.
 
         Raises:
             SeriesError: If it is gone since the layer was opened.
         """
-        raise NotImplementedError
+        if self.path.is_dir():
+            files = sorted(file for file in self.path.rglob("*") if file.is_file())
+        else:
+            beside = [self.path.with_suffix(ending) for ending in COMPANIONS] if self.path.suffix == ".shp" else []
+            files = [self.path, *(file for file in beside if file.exists())]
+        try:
+            stats = [(file.relative_to(self.path.parent).as_posix(), file.stat()) for file in files]
+        except OSError as error:
+            raise SeriesError(f"{self.path} is gone since it was opened. Start again.") from error
+        return [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Turn what libraries say of a file of parcels that cannot be read into one line.
+
+    Raises:
+        ReadError: For any of their errors within.
+    """
+    try:
+        yield
+    except (RuntimeError, OSError, ValueError, pa.ArrowException) as error:
+        if isinstance(error, SeriesError):
+            raise
+        words = " ".join(str(error).split()).rstrip(".")
+        raise ReadError(f"Cannot read parcels from {path}: {words}. Expected a whole vector file.") from error
+
+
+def _decoded(geometries: NDArray[np.object_]) -> NDArray[np.object_]:
+    """WKB as shapely geometries, ``None`` for what is none."""
+    decoded: NDArray[np.object_] = shapely.from_wkb(geometries, on_invalid="fix")
+    return decoded
+
+
+def _vector_stream(layer: ParcelLayer, size: int) -> Iterator[tuple[pa.Array, pa.Array]]:
+    """Identifiers and geometries as GDAL streams them."""
+    with _arrow(layer.path, layer.name, layer.id_column, size) as reader:
+        while (batch := _next(reader)) is not None:
+            yield batch.column(0 if layer.id_column is None else batch.num_columns - 2), batch.column(-1)
+
+
+@contextmanager
+def _arrow(path: Path, name: str | None, id_column: str | None, size: int) -> Iterator[Any]:
+    """A stream of record batches: FID, the column of identifiers unless FIDs are, and geometry, in this order."""
+    import pyogrio  # takes GeoPandas along, which rasters do without
+
+    columns = [] if id_column is None else [id_column]
+    with pyogrio.open_arrow(path, layer=name, columns=columns, return_fids=True, batch_size=size, use_pyarrow=True) as (
+        _,
+        reader,
+    ):
+        yield reader
+
+
+def _next(reader: Any) -> pa.RecordBatch | None:
+    """The next batch, ``None`` at the end; what GDAL mends on the way, such as open rings, it need not tell."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        return next(iter(reader), None)
+
+
+def _without_curves(layer: ParcelLayer, batch: ParcelBatch) -> NDArray[np.object_]:
+    """The geometries of a batch as WKB, read again feature by feature."""
+    import pyogrio
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        _, _, geometries, _ = pyogrio.raw.read(
+            layer.path, layer=layer.name, columns=[], skip_features=batch.first, max_features=len(batch)
+        )
+    wkb: NDArray[np.object_] = geometries
+    return wkb
+
+
+def _parquet_stream(layer: ParcelLayer, size: int) -> Iterator[tuple[pa.Array, pa.Array]]:
+    """Identifiers and geometries of a GeoParquet file, read by pages of its row groups."""
+    columns = [layer.geometry_column] if layer.id_column is None else [layer.id_column, layer.geometry_column]
+    first = 0
+    with pq.ParquetFile(layer.path) as file:
+        for batch in file.iter_batches(size, columns=columns, use_threads=False):
+            geometries = batch.column(layer.geometry_column)
+            if isinstance(geometries, pa.ExtensionArray):
+                geometries = geometries.storage
+            numbers = pa.array(np.arange(first, first + len(batch)))
+            yield numbers if layer.id_column is None else batch.column(layer.id_column), geometries.cast(pa.binary())
+            first += len(batch)
 
 
 def open_parcels(path: Path, id_column: str | None = None, layer: str | None = None) -> ParcelLayer:
@@ -94,4 +218,86 @@ def open_parcels(path: Path, id_column: str | None = None, layer: str | None = N
         ReadError: If it cannot be read as a vector file.
         SeriesError: If it has no CRS, no geometries, no such column or layer, or several layers and none is chosen.
     """
-    raise NotImplementedError
+    if not path.exists():
+        raise ReadError(f"{path} does not exist. Expected a vector file of parcels.")
+    with _reading(path):
+        return _open_parquet(path, id_column) if _is_parquet(path) else _open_vector(path, id_column, layer)
+
+
+def _is_parquet(path: Path) -> bool:
+    """Whether a file starts as Parquet does; GDAL reads it in few of its builds."""
+    if path.is_dir():
+        return False
+    with path.open("rb") as file:
+        return file.read(4) == b"PAR1"
+
+
+def _open_vector(path: Path, id_column: str | None, layer: str | None) -> ParcelLayer:
+    import pyogrio
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        name = _chosen(path, pyogrio.list_layers(path), layer)
+        info: dict[str, Any] = pyogrio.read_info(path, layer=name, force_feature_count=True)
+        fields = [*info["fields"], info["fid_column"]]
+        _check_column(path, id_column, [field for field in fields if field])
+        id_column = None if id_column == info["fid_column"] else id_column
+        with _arrow(path, name, id_column, 1) as reader:
+            id_type = reader.schema.types[-2]
+    return ParcelLayer(path, name, _known(path, info["crs"]), int(info["features"]), id_column, id_type)
+
+
+def _chosen(path: Path, layers: NDArray[np.object_], layer: str | None) -> str:
+    """The name of the layer to read, of pairs of a name and a type of geometry, which is ``None`` in mere tables."""
+    spatial = [str(name) for name, kind in layers if kind is not None]
+    if not spatial:
+        raise SeriesError(f"{path} has no layer with geometries. Expected parcels as polygons.")
+    if layer is None and len(spatial) > 1:
+        raise SeriesError(f"{path} has {len(spatial)} layers: {listing(spatial, 14)}. Set layer to choose one.")
+    if layer is not None and layer not in spatial:
+        raise SeriesError(f"{path} has no layer '{layer}' with geometries. Expected one of {listing(spatial, 14)}.")
+    return layer or spatial[0]
+
+
+def _check_column(path: Path, id_column: str | None, columns: list[str]) -> None:
+    if id_column is not None and id_column not in columns:
+        found = listing(columns, 14) if columns else "none"
+        raise SeriesError(f"{path} has no column '{id_column}'. Set id_column to one of its columns: {found}.")
+
+
+def _known(path: Path, definition: Any) -> CRS:
+    """The CRS of a layer.
+
+    Raises:
+        SeriesError: If it has none that tells where on Earth it is.
+    """
+    try:
+        crs = None if definition is None else CRS(definition)
+    except (CRSError, ValueError):
+        crs = None
+    if crs is None or not (crs.proj.is_geographic or crs.proj.is_projected):
+        raise SeriesError(
+            f"{path} has no CRS that is known. Assign the one of its coordinates in a GIS, and try again."
+        )
+    return crs
+
+
+def _open_parquet(path: Path, id_column: str | None) -> ParcelLayer:
+    with pq.ParquetFile(path) as file:
+        schema, count = file.schema_arrow, file.metadata.num_rows
+        notes = json.loads((file.metadata.metadata or {}).get(b"geo", b"{}"))
+    geometry = notes.get("primary_column")
+    if geometry is None or geometry not in schema.names:
+        raise SeriesError(f"{path} is Parquet without geometries. Expected GeoParquet.")
+    encoding = notes["columns"][geometry].get("encoding")
+    if encoding != "WKB":
+        raise SeriesError(
+            f"{path} has geometries encoded as '{encoding}'. Expected WKB: write it anew, such as by GDAL."
+        )
+    columns = [name for name in schema.names if name != geometry]
+    _check_column(path, id_column, columns)
+    id_type = pa.int64() if id_column is None else schema.field(id_column).type
+    # Where nothing is said the specification has longitude and latitude; null says that it is not known.
+    crs = notes["columns"][geometry].get("crs", "OGC:CRS84")
+    definition = json.dumps(crs) if isinstance(crs, dict) else crs
+    return ParcelLayer(path, None, _known(path, definition), count, id_column, id_type, geometry)
