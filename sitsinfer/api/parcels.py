@@ -13,8 +13,8 @@ from sitsinfer.api.parcel_run import outlined, painted, settled
 from sitsinfer.api.provenance import provenance
 from sitsinfer.area import Area
 from sitsinfer.engine import Options, Summary
-from sitsinfer.products import parcels as vectors
-from sitsinfer.products import writer_for
+from sitsinfer.products import vector, writer_for
+from sitsinfer.products.parcels import write_parcels
 from sitsinfer.products.raster import read_tags
 from sitsinfer.products.stac import item_path, write_item
 from sitsinfer.series import open_series
@@ -80,7 +80,7 @@ def panoptic(
         SitsInferError: What stands in the way, on one line.
     """
     place, instances, codes = absolute(out), absolute(raster), absolute(classes)
-    vectors.format_of(place)
+    vector.format_of(place)
     files = {name: path for name, path in (("instances", instances), ("classes", codes)) if path is not None}
     writers = {name: writer_for(path) for name, path in files.items()}
     card, folder = weights.load_card(model, "panoptic")
@@ -121,7 +121,7 @@ def panoptic(
             writers[name](painted(name, task, store, parcels), path, described)
         memory.give_back()
         drawn = time.monotonic()
-        vectors.write_parcels(outlined(task, store, parcels), place, task.grid, card.predicted, described)
+        write_parcels(outlined(task, store, parcels), place, task.grid, card.predicted, described)
         seconds = {"settle": known - began, "paint": drawn - known, "outline": time.monotonic() - drawn}
         log.info("%d parcels.", len(parcels), extra={"event": "parcels", "count": len(parcels), "seconds": seconds})
         write_item(item_path(place), products, _made_by(task, summary, seconds), task.grid)
@@ -133,7 +133,7 @@ def panoptic(
 
 
 def _read_tags(path: Path) -> Mapping[str, str]:
-    return vectors.read_parcel_tags(path) if vectors.is_parcels(path) else read_tags(path)
+    return vector.read_vector_tags(path) if vector.is_vector(path) else read_tags(path)
 
 
 def _made_by(task: Panoptic, summary: Summary, seconds: Mapping[str, float]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """GeoParquet 1.1.0, written by Arrow: see https://geoparquet.org/releases/v1.1.0/."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -10,74 +10,92 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import shapely
 from numpy.typing import NDArray
-from odc.geo.crs import CRS
 
 from sitsinfer.products import GEOMETRY
+from sitsinfer.products.table import POLYGON, Contents, Header
 
 VERSION = "1.1.0"
 COVERING, GEO = "bbox", "geo"
-"""The column with the bounds of polygons, and the key of the metadata that explains both columns."""
+"""The column with the bounds of geometries, and the key of the metadata that explains both columns."""
 SIDES = ("xmin", "ymin", "xmax", "ymax")
-"""Of the bounds of a polygon, as shapely orders them."""
+"""Of the bounds of a geometry, as shapely orders them."""
+TYPES = (
+    *("Point", "LineString", "LinearRing", "Polygon", "MultiPoint", "MultiLineString", "MultiPolygon"),
+    "GeometryCollection",
+)
+"""Types of geometry, as shapely numbers them."""
 
 
-def write_geoparquet(
-    batches: Iterable[pa.RecordBatch], schema: pa.Schema, path: Path, crs: CRS, metadata: Mapping[str, str]
-) -> None:
-    """Write polygons and their attributes, a row group a batch.
+def write_geoparquet(batches: Iterable[pa.RecordBatch], header: Header, path: Path) -> None:
+    """Write geometries and their attributes, a row group a batch.
 
     Args:
-        batches: The features. Exteriors of polygons run counter-clockwise, holes clockwise.
-        schema: Of each batch; the geometry is the column ``geometry``, as WKB.
+        batches: The features.
+        header: What holds for all of them.
         path: The file to make.
-        crs: Of the polygons.
-        metadata: What to note in the file, beside what GeoParquet asks for.
 
     Raises:
         OSError: If it cannot be written.
     """
-    bounds = np.array([np.inf, np.inf, -np.inf, -np.inf])
-    schema = covered(schema)
+    found = _Found()
+    schema = _covered(header.schema)
     with pq.ParquetWriter(path, schema, compression="zstd", store_schema=False) as file:
         for batch in batches:
-            boxes = shapely.bounds(shapely.from_wkb(batch[GEOMETRY].to_numpy(zero_copy_only=False)))
-            bounds[:2] = np.minimum(bounds[:2], boxes[:, :2].min(axis=0))
-            bounds[2:] = np.maximum(bounds[2:], boxes[:, 2:].max(axis=0))
-            file.write_batch(_covered(batch, boxes, schema))
-        file.add_key_value_metadata({**metadata, GEO: json.dumps(_explained(crs, bounds))})
+            geometries = shapely.from_wkb(batch[GEOMETRY].to_numpy(zero_copy_only=False))
+            boxes = shapely.bounds(geometries)
+            found.add(geometries, boxes)
+            file.write_batch(pa.RecordBatch.from_arrays([*batch.columns, _covering(boxes)], schema=schema))
+        file.add_key_value_metadata({**header.notes, GEO: json.dumps(_explained(header, found))})
 
 
-def covered(schema: pa.Schema) -> pa.Schema:
-    """The columns of a file: those of its features, and the bounds of polygons."""
+class _Found:
+    """Types and bounds of the geometries that were written."""
+
+    def __init__(self) -> None:
+        self.types: set[str] = set()
+        self.bounds = np.array([np.inf, np.inf, -np.inf, -np.inf])
+
+    def add(self, geometries: NDArray[np.object_], boxes: NDArray[np.float64]) -> None:
+        """Take in geometries (N,) and their bounds (N, 4), NaN where there is none."""
+        self.bounds[:2] = np.fmin(self.bounds[:2], np.fmin.reduce(boxes[:, :2], initial=np.inf))
+        self.bounds[2:] = np.fmax(self.bounds[2:], np.fmax.reduce(boxes[:, 2:], initial=-np.inf))
+        kinds = np.stack([shapely.get_type_id(geometries), shapely.has_z(geometries)], axis=1)
+        for kind, has_height in np.unique(kinds[kinds[:, 0] >= 0], axis=0):
+            self.types.add(TYPES[kind] + (" Z" if has_height else ""))
+
+
+def _covered(schema: pa.Schema) -> pa.Schema:
+    """The columns of a file: those of its features, and the bounds of geometries."""
     return schema.append(pa.field(COVERING, pa.struct([(side, pa.float64()) for side in SIDES])))
 
 
-def _covered(batch: pa.RecordBatch, boxes: NDArray[np.float64], schema: pa.Schema) -> pa.RecordBatch:
-    """Add the bounds of polygons (N, 4), by which readers find out what they need not read."""
-    covering = pa.StructArray.from_arrays([pa.array(side) for side in boxes.T.copy()], names=list(SIDES))
-    return pa.RecordBatch.from_arrays([*batch.columns, covering], schema=schema)
+def _covering(boxes: NDArray[np.float64]) -> pa.StructArray:
+    """The bounds of geometries, by which readers find out what they need not read; null where there is none."""
+    sides = [pa.array(side) for side in boxes.T.copy()]
+    return pa.StructArray.from_arrays(sides, names=list(SIDES), mask=pa.array(np.isnan(boxes[:, 0])))
 
 
-def _explained(crs: CRS, bounds: NDArray[np.float64]) -> dict[str, Any]:
-    """The metadata of the file, as the specification has it; bounds are infinite where there is no polygon."""
+def _explained(header: Header, found: _Found) -> dict[str, Any]:
+    """The metadata of the file, as the specification has it; bounds are infinite where there is no geometry."""
+    flat = not any(kind.endswith(" Z") for kind in found.types)  # else bounds would have heights as well
     return {
         "version": VERSION,
         "primary_column": GEOMETRY,
         "columns": {
             GEOMETRY: {
                 "encoding": "WKB",
-                "geometry_types": ["Polygon"],
-                "crs": crs.proj.to_json_dict(),
-                "orientation": "counterclockwise",
-                **({"bbox": bounds.tolist()} if np.isfinite(bounds).all() else {}),
+                "geometry_types": [POLYGON] if header.traced else sorted(found.types),
+                "crs": header.crs.proj.to_json_dict(),
+                **({"orientation": "counterclockwise"} if header.traced else {}),
+                **({"bbox": found.bounds.tolist()} if flat and np.isfinite(found.bounds).all() else {}),
                 "covering": {COVERING: {side: [COVERING, side] for side in SIDES}},
             }
         },
     }
 
 
-def read_geoparquet(path: Path) -> tuple[int, dict[str, str]]:
-    """Read how many features a file has, and what is noted in it.
+def read_geoparquet(path: Path) -> Contents:
+    """Read what a file holds.
 
     Raises:
         OSError: If it is no GeoParquet, or ends early.
@@ -87,6 +105,14 @@ def read_geoparquet(path: Path) -> tuple[int, dict[str, str]]:
     except pa.ArrowException as error:
         raise OSError(str(error)) from error
     notes = {key.decode(): value.decode() for key, value in (file.metadata or {}).items()}
-    if notes.pop(GEO, None) is None:
+    explained = notes.pop(GEO, None)
+    if explained is None:
         raise OSError("it has no geometry")
-    return file.num_rows, notes
+    columns = {field.name: str(field.type) for field in file.schema.to_arrow_schema()}
+    return Contents(file.num_rows, {**columns, GEOMETRY: _geometry_type(json.loads(explained))}, notes)
+
+
+def _geometry_type(explained: dict[str, Any]) -> str:
+    """The type of all geometries of a file, by its metadata."""
+    types = explained["columns"][explained["primary_column"]]["geometry_types"]
+    return str(types[0]) if len(types) == 1 else "Geometry"

@@ -2,20 +2,25 @@
 
 import sqlite3
 import struct
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
-from odc.geo.crs import CRS
 
 from sitsinfer.products import GEOMETRY
+from sitsinfer.products.table import POLYGON, Contents, Header
 
 GEOPACKAGE, FLATGEOBUF = "GPKG", "FlatGeobuf"
 """GDAL's names of its drivers."""
 LAYER = "parcels"
 """The one layer of a file."""
+ANY = "Unknown"
+"""GDAL's name of a layer's type of geometry that holds any."""
+KEYS = ("fid", "row")
+"""What a GeoPackage may call the numbers of its rows: the first that is no column of the features."""
 JOURNALS = ("-wal", "-shm", "-journal")
 """What SQLite adds to a database's name for the changes that it has yet to make, here or in another program."""
 EPOCH = "1970-01-01T00:00:00.000Z"
@@ -30,57 +35,48 @@ CREATE TABLE layer_styles (
 """The table where QGIS keeps styles."""
 
 
-def write_geopackage(
-    batches: Iterable[pa.RecordBatch], schema: pa.Schema, path: Path, crs: CRS, metadata: Mapping[str, str]
-) -> None:
+def write_geopackage(batches: Iterable[pa.RecordBatch], header: Header, path: Path) -> None:
     """Write a GeoPackage; arguments and errors as those of :func:`write_flatgeobuf`."""
-    _write(GEOPACKAGE, batches, schema, path, crs, metadata, GEOMETRY_NAME=GEOMETRY)
+    taken = [name.casefold() for name in header.schema.names]
+    key = next(name for name in KEYS if name not in taken)
+    _write(GEOPACKAGE, batches, header, path, GEOMETRY_NAME=GEOMETRY, FID=key)
     with _edited(path) as file:
         file.execute("UPDATE gpkg_contents SET last_change = ?", (EPOCH,))
         file.execute("UPDATE gpkg_metadata_reference SET timestamp = ?", (EPOCH,))
 
 
-def write_flatgeobuf(
-    batches: Iterable[pa.RecordBatch], schema: pa.Schema, path: Path, crs: CRS, metadata: Mapping[str, str]
-) -> None:
-    """Write a FlatGeobuf; GDAL sorts its features along a Hilbert curve, for the index.
+def write_flatgeobuf(batches: Iterable[pa.RecordBatch], header: Header, path: Path) -> None:
+    """Write a FlatGeobuf.
+
+    GDAL sorts traced polygons along a Hilbert curve, for the index; other features keep their order, without one.
+    Geometries of any type are two-dimensional, and empty ones are null: a FlatGeobuf has no place for more.
 
     Args:
         batches: The features.
-        schema: Of each batch; the geometry is the column ``geometry``, as WKB.
+        header: What holds for all of them.
         path: The file to make.
-        crs: Of the polygons.
-        metadata: What to note in the file.
 
     Raises:
         OSError: If it cannot be written. Whatever making the batches raises goes through as it is.
     """
-    _write(FLATGEOBUF, batches, schema, path, crs, metadata)
+    _write(FLATGEOBUF, batches, header, path, SPATIAL_INDEX="YES" if header.traced else "NO")
 
 
-def _write(
-    driver: str,
-    batches: Iterable[pa.RecordBatch],
-    schema: pa.Schema,
-    path: Path,
-    crs: CRS,
-    metadata: Mapping[str, str],
-    **options: str,
-) -> None:
+def _write(driver: str, batches: Iterable[pa.RecordBatch], header: Header, path: Path, **options: str) -> None:
     """Hand batches to GDAL, one at a time, with creation options of its layer."""
     import pyogrio  # takes GeoPandas along, which rasters do without
 
     failures: list[BaseException] = []
     try:
         pyogrio.write_arrow(
-            pa.RecordBatchReader.from_batches(schema, _watched(batches, failures)),
+            pa.RecordBatchReader.from_batches(header.schema, _watched(batches, failures)),
             path,
             layer=LAYER,
             driver=driver,
             geometry_name=GEOMETRY,
-            geometry_type="Polygon",
-            crs=crs.to_wkt(),
-            layer_metadata=dict(metadata),
+            geometry_type=POLYGON if header.traced else ANY,
+            crs=header.crs.to_wkt(),
+            layer_metadata=dict(header.notes),
             layer_options=options,
         )
     except (RuntimeError, ValueError) as error:
@@ -133,8 +129,8 @@ def _edited(path: Path) -> Iterator[sqlite3.Connection]:
         raise OSError(str(error)) from error
 
 
-def read_ogr(path: Path) -> tuple[int, dict[str, str]]:
-    """Read how many features a file of ours has, and what is noted in it.
+def read_ogr(path: Path) -> Contents:
+    """Read what a file of ours holds.
 
     Raises:
         OSError: If it is another file, or ends early.
@@ -150,7 +146,13 @@ def read_ogr(path: Path) -> tuple[int, dict[str, str]]:
             pyogrio.raw.read(path, layer=LAYER, columns=[], fids=[count - 1])
     except (RuntimeError, ValueError, IndexError) as error:
         raise OSError(str(error)) from error
-    return count, dict(info["layer_metadata"] or {})
+    columns = {name: _arrow_type(kind) for name, kind in zip(info["fields"], info["dtypes"], strict=True)}
+    return Contents(count, {**columns, GEOMETRY: info["geometry_type"]}, dict(info["layer_metadata"] or {}))
+
+
+def _arrow_type(kind: str) -> str:
+    """What Arrow calls a NumPy type."""
+    return str(pa.string() if kind == "object" else pa.from_numpy_dtype(np.dtype(kind)))
 
 
 def _check_pages(path: Path) -> None:

@@ -1,31 +1,24 @@
-"""Parcels as polygons with attributes: GeoPackage, GeoParquet or FlatGeobuf, by the ending of the file's name."""
+"""Parcels that were found, as polygons with attributes."""
 
 from __future__ import annotations
 
 import itertools
-import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
 import shapely
-from odc.geo.crs import CRS
 from shapely import Polygon
 
-from sitsinfer.errors import OutputError
 from sitsinfer.grid import Grid
 from sitsinfer.layers import ClassInfo
 from sitsinfer.products import GEOMETRY
-from sitsinfer.products.geoparquet import covered, read_geoparquet, write_geoparquet
-from sitsinfer.products.ogr import JOURNALS, embed_style, read_ogr, write_flatgeobuf, write_geopackage
-from sitsinfer.products.style import style, write_style
-from sitsinfer.products.whole import whole_file
+from sitsinfer.products.table import Header
+from sitsinfer.products.vector import write_features
 
 BATCH = 4096
 """Parcels that are in memory at once."""
-CLASSES_TAG = "CLASSES"
-"""What the legend is noted as, beside the tags."""
 CLASS = "class"
 """The attribute with class codes."""
 SCHEMA = pa.schema(
@@ -71,72 +64,6 @@ class Parcel:
     polygon: Polygon
 
 
-@dataclass(frozen=True)
-class ParcelFile:
-    """What a file of parcels says of itself.
-
-    Attributes:
-        count: How many parcels it holds.
-        classes: The legend.
-        tags: What its writer was given.
-    """
-
-    count: int
-    classes: tuple[ClassInfo, ...]
-    tags: Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class ParcelFormat:
-    """How one kind of file is made and read.
-
-    Attributes:
-        media_type: What a STAC item calls it.
-        write: Takes batches, their schema, the file to make, the CRS and what to note.
-        read: Gives the number of features and what is noted, or raises :class:`OSError`.
-        embed_style: Puts a style, as QML, into the file; None where it goes beside it.
-        companions: Endings that names of files have which readers apply to it, such as journals of a database.
-        columns: Of a file, as a STAC item lists them.
-    """
-
-    media_type: str
-    write: Callable[[Iterable[pa.RecordBatch], pa.Schema, Path, CRS, Mapping[str, str]], None]
-    read: Callable[[Path], tuple[int, dict[str, str]]]
-    embed_style: Callable[[Path, str], None] | None = None
-    companions: tuple[str, ...] = ()
-    columns: pa.Schema = SCHEMA
-
-
-FORMATS: Mapping[str, ParcelFormat] = {
-    ".gpkg": ParcelFormat("application/geopackage+sqlite3", write_geopackage, read_ogr, embed_style, JOURNALS),
-    ".parquet": ParcelFormat(
-        "application/vnd.apache.parquet", write_geoparquet, read_geoparquet, columns=covered(SCHEMA)
-    ),
-    ".fgb": ParcelFormat("application/vnd.flatgeobuf", write_flatgeobuf, read_ogr),
-}
-"""By the ending of a file's name; a new format is one module and one entry."""
-
-
-def is_parcels(path: Path) -> bool:
-    """Whether a name is that of a file of parcels."""
-    return path.suffix.lower() in FORMATS
-
-
-def format_of(path: Path) -> ParcelFormat:
-    """Choose a format by the ending of a file's name.
-
-    Raises:
-        OutputError: If no format has this ending.
-    """
-    try:
-        return FORMATS[path.suffix.lower()]
-    except KeyError:
-        *first, last = FORMATS
-        raise OutputError(
-            f"{path} ends in '{path.suffix}', which names no format of parcels. Expected {', '.join(first)} or {last}."
-        ) from None
-
-
 def write_parcels(
     parcels: Iterable[Parcel], path: Path, grid: Grid, classes: tuple[ClassInfo, ...], tags: Mapping[str, str]
 ) -> None:
@@ -156,20 +83,7 @@ def write_parcels(
         OutputError: If the ending is not known, or the file cannot be written whole; then ``path`` is as it was.
     """
     assert grid.crs is not None, "every grid of ours has a CRS"
-    form = format_of(path)
-    notes = {**tags, CLASSES_TAG: json.dumps([asdict(entry) for entry in classes], ensure_ascii=False)}
-    qml = style(CLASS, classes)
-    counter = itertools.count()
-    counted = (parcel for parcel, _ in zip(parcels, counter, strict=False))  # ends before another number is taken
-    # A journal of an old GeoPackage, open in QGIS or left by a crash, would be replayed over the new one.
-    companions = [path.with_name(path.name + ending) for ending in form.companions]
-    with whole_file(path, companions) as draft:
-        form.write(_batches(counted), SCHEMA, draft, grid.crs, notes)
-        if form.embed_style:
-            form.embed_style(draft, qml)
-        _check(form, draft, next(counter), notes)
-        if not form.embed_style:
-            write_style(path, qml)
+    write_features(_batches(parcels), Header(SCHEMA, grid.crs, tags), path, classes, CLASS)
 
 
 def _batches(parcels: Iterable[Parcel]) -> Iterator[pa.RecordBatch]:
@@ -194,41 +108,3 @@ def _batch(parcels: list[Parcel]) -> pa.RecordBatch:
     ]
     arrays = [pa.array(column, field.type) for column, field in zip(columns, SCHEMA, strict=True)]
     return pa.RecordBatch.from_arrays(arrays, schema=SCHEMA)
-
-
-def _check(form: ParcelFormat, path: Path, count: int, notes: Mapping[str, str]) -> None:
-    """Read a finished file again; a library may not have noticed a full disk.
-
-    Raises:
-        OSError: If it holds another number of parcels, or other notes.
-    """
-    found, read = form.read(path)
-    if found != count:
-        raise OSError(f"{found} parcels are in the file, but {count} were written")
-    if read != notes:
-        raise OSError("what is noted in the file reads back differently")
-
-
-def read_parcel_file(path: Path) -> ParcelFile:
-    """Read what a file of parcels says of itself.
-
-    Raises:
-        OutputError: If it is not one that :func:`write_parcels` wrote, or is not whole.
-    """
-    try:
-        count, notes = format_of(path).read(path)
-        classes = tuple(ClassInfo.from_dict(entry) for entry in json.loads(notes.pop(CLASSES_TAG)))
-    except OutputError:
-        raise
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        words = " ".join(str(error).split()).rstrip(".")
-        raise OutputError(f"Cannot read {path}: {words}. Expected parcels as sitsinfer writes them.") from error
-    return ParcelFile(count, classes, notes)
-
-
-def read_parcel_tags(path: Path) -> dict[str, str]:
-    """Read the tags that a writer was given; none if there is no such file, it is another's, or ends early."""
-    try:
-        return dict(read_parcel_file(path).tags)
-    except OutputError:
-        return {}

@@ -15,8 +15,8 @@ from sitsinfer.grid import Grid
 from sitsinfer.layers import ClassInfo, Layer
 from sitsinfer.products import DATE_TAG, GEOMETRY
 from sitsinfer.products.cube import is_cube, open_cube
-from sitsinfer.products.parcels import FORMATS, format_of, is_parcels, read_parcel_file
 from sitsinfer.products.raster import open_raster
+from sitsinfer.products.vector import FORMATS, is_vector, read_vector_file
 from sitsinfer.products.whole import whole_file
 
 EXTENSIONS = (
@@ -104,7 +104,7 @@ def _item(path: Path, products: Mapping[str, Path], provenance: Mapping[str, Any
             "processing:software": {"sitsinfer": __version__},
             **{f"sitsinfer:{key}": value for key, value in provenance.items()},
         },
-        stac_extensions=[*EXTENSIONS, *([TABLE_EXTENSION] if any(map(is_parcels, products.values())) else [])],
+        stac_extensions=[*EXTENSIONS, *([TABLE_EXTENSION] if any(map(is_vector, products.values())) else [])],
     )
     for name, product in products.items():
         item.add_asset(name, pystac.Asset(_href(product, path), **_asset(name, product)))
@@ -148,21 +148,18 @@ def _contents(path: Path) -> tuple[Grid, tuple[Layer, ...], str | None]:
 
 def _asset(name: str, path: Path) -> dict[str, Any]:
     """Describe one product: its bytes, and what it holds."""
-    fields = _bytes(path) | (_table(path) if is_parcels(path) else _pixels(path))
+    fields = _bytes(path) | (_table(path) if is_vector(path) else _pixels(path))
     media_type = MEDIA_TYPES[path.suffix.lower()]
     return {"title": name, "media_type": media_type, "roles": ["data"], "extra_fields": fields}
 
 
 def _table(path: Path) -> dict[str, Any]:
     """Rows, columns and classes of a file of parcels."""
-    file = read_parcel_file(path)
+    file = read_vector_file(path)
     return {
         "table:row_count": file.count,
         "table:primary_geometry": GEOMETRY,
-        "table:columns": [
-            {"name": field.name, "type": "Polygon" if field.name == GEOMETRY else str(field.type)}
-            for field in format_of(path).columns
-        ],
+        "table:columns": [{"name": name, "type": kind} for name, kind in file.columns.items()],
         "classification:classes": _classes(file.classes),
     }
 

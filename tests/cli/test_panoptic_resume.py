@@ -60,7 +60,7 @@ def stop(*arguments: object, **options: object) -> None:
     ("module", "name", "count", "published"),
     [
         ("sitsinfer.store", "Store.mark", 4, set()),
-        ("sitsinfer.products.parcels", "_check", 1, {"instances.tif", "classes.tif"}),
+        ("sitsinfer.products.vector", "_check", 1, {"instances.tif", "classes.tif"}),
         ("sitsinfer.products.stac", "_item", 1, set(FILES)),
     ],
 )

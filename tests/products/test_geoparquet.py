@@ -8,6 +8,7 @@ import shapely
 from odc.geo.crs import CRS
 
 from sitsinfer.products.geoparquet import read_geoparquet, write_geoparquet
+from sitsinfer.products.table import Header
 
 SCHEMA = pa.schema([("id", pa.int64()), ("geometry", pa.binary())])
 
@@ -21,7 +22,7 @@ def batch_of(*polygons: shapely.Polygon) -> pa.RecordBatch:
 def file(tmp_path):
     """Two row groups, of two polygons and one."""
     batches = [batch_of(shapely.box(3, 5, 4, 9), shapely.box(2, 6, 8, 7)), batch_of(shapely.box(-1, 6, 0, 11))]
-    write_geoparquet(batches, SCHEMA, tmp_path / "a.parquet", CRS("EPSG:32631"), {"TAG": "é"})
+    write_geoparquet(batches, Header(SCHEMA, CRS("EPSG:32631"), {"TAG": "é"}), tmp_path / "a.parquet")
     return tmp_path / "a.parquet"
 
 
@@ -58,7 +59,8 @@ def test_row_groups_have_statistics_of_bounds(file):
 
 
 def test_count_and_notes_come_back(file):
-    assert read_geoparquet(file) == (3, {"TAG": "é"})
+    found = read_geoparquet(file)
+    assert (found.count, found.notes, found.geometry_type) == (3, {"TAG": "é"}, "Polygon")
 
 
 def test_parquet_without_geometry_is_another_file(tmp_path):

@@ -18,16 +18,11 @@ from odc.geo.geobox import GeoBox
 from sitsinfer.errors import OutputError, SeriesError
 from sitsinfer.layers import ClassInfo
 from sitsinfer.products import parcels as module
-from sitsinfer.products.parcels import (
-    Parcel,
-    format_of,
-    is_parcels,
-    read_parcel_file,
-    read_parcel_tags,
-    write_parcels,
-)
-from sitsinfer.products.style import style_path
+from sitsinfer.products import vector
+from sitsinfer.products.parcels import Parcel, write_parcels
+from sitsinfer.products.style import style, style_path
 from sitsinfer.products.trace import trace
+from sitsinfer.products.vector import format_of, is_vector, read_vector_file, read_vector_tags
 from tests.products.conftest import utm_grid
 
 CLASSES = (ClassInfo(1, "Winter wheat", (236, 196, 72)), ClassInfo(4, "Prairie & forêt", (74, 140, 66)))
@@ -88,9 +83,9 @@ def test_order_is_kept(ending, tmp_path):
 def test_files_tell_what_they_hold(ending, count, tmp_path):
     path = tmp_path / f"p{ending}"
     write_parcels(some_parcels(count), path, GRID, CLASSES, TAGS)
-    file = read_parcel_file(path)
+    file = read_vector_file(path)
     assert (file.count, file.classes, file.tags) == (count, CLASSES, TAGS)
-    assert read_parcel_tags(path) == TAGS
+    assert read_vector_tags(path) == TAGS
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
@@ -156,9 +151,9 @@ def test_what_goes_wrong_before_is_told_as_it_is_and_leaves_the_old_file(ending,
 
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_file_that_lost_parcels_is_not_published(ending, tmp_path, monkeypatch):
-    form = module.FORMATS[ending]
-    lossy = dataclasses.replace(form, read=lambda path: (22, form.read(path)[1]))
-    monkeypatch.setattr(module, "FORMATS", {ending: lossy})
+    form = vector.FORMATS[ending]
+    lossy = dataclasses.replace(form, read=lambda path: dataclasses.replace(form.read(path), count=22))
+    monkeypatch.setattr(vector, "FORMATS", {ending: lossy})
     with pytest.raises(OutputError, match=r"^Cannot write .*: 22 parcels are in the file, but 23 were written"):
         write_parcels(some_parcels(23), tmp_path / f"p{ending}", GRID, CLASSES, TAGS)
     assert list(tmp_path.iterdir()) == []
@@ -172,7 +167,7 @@ def test_files_that_are_not_whole_have_no_tags(ending, count, tmp_path):
     content = path.read_bytes()
     for length in (0, 9, 100, 700, len(content) // 2, len(content) - 4097, len(content) - 50, len(content) - 1):
         path.write_bytes(content[: max(length, 0)])
-        assert read_parcel_tags(path) == {}, length
+        assert read_vector_tags(path) == {}, length
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
@@ -183,22 +178,22 @@ def test_files_of_others_have_no_tags(ending, tmp_path):
     (tmp_path / f"text{ending}").write_text("text")
     (tmp_path / f"folder{ending}").mkdir()
     for name in ("other", "text", "folder", "missing"):
-        assert read_parcel_tags(tmp_path / f"{name}{ending}") == {}, name
+        assert read_vector_tags(tmp_path / f"{name}{ending}") == {}, name
     with pytest.raises(OutputError, match=r"^Cannot read .*Expected parcels as sitsinfer writes them\.$"):
-        read_parcel_file(other)
+        read_vector_file(other)
 
 
 @pytest.mark.parametrize("name", ["parcels.shp", "parcels", "parcels.gpkg.zip"])
 def test_unknown_ending_names_the_known_ones(name):
     with pytest.raises(OutputError, match=r"names no format of parcels\. Expected \.gpkg, \.parquet or \.fgb\.$"):
         format_of(Path(name))
-    assert not is_parcels(Path(name))
+    assert not is_vector(Path(name))
 
 
 @pytest.mark.parametrize("name", ["parcels.gpkg", "PARCELS.FGB", "a.b.parquet"])
 def test_known_endings_have_a_format(name):
-    assert format_of(Path(name)) is module.FORMATS[Path(name).suffix.lower()]
-    assert is_parcels(Path(name))
+    assert format_of(Path(name)) is vector.FORMATS[Path(name).suffix.lower()]
+    assert is_vector(Path(name))
 
 
 def test_geopackage_holds_its_style(tmp_path):
@@ -212,7 +207,7 @@ def test_geopackage_holds_its_style(tmp_path):
     ((schema, table, column, default, qml),) = styles
     assert (schema, default) == ("", 1)
     assert columns == [(table, column)]
-    assert qml == module.style("class", CLASSES)
+    assert qml == style("class", CLASSES)
     assert {path.name for path in tmp_path.iterdir()} == {"p.gpkg"}
 
 
@@ -244,7 +239,7 @@ def test_journal_of_another_program_does_not_touch_a_new_geopackage(tmp_path):
 def test_style_lies_beside_other_files(ending, tmp_path):
     write_parcels(some_parcels(3), tmp_path / f"p{ending}", GRID, CLASSES, TAGS)
     assert {path.name for path in tmp_path.iterdir()} == {f"p{ending}", "p.qml"}
-    assert module.style("class", CLASSES) in style_path(tmp_path / f"p{ending}").read_text(encoding="utf-8")
+    assert style("class", CLASSES) in style_path(tmp_path / f"p{ending}").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("ending", [".gpkg", ".fgb"])
