@@ -165,11 +165,13 @@ def _arrow(path: Path, name: str | None, id_column: str | None, size: int) -> It
     import pyogrio  # takes GeoPandas along, which rasters do without
 
     columns = [] if id_column is None else [id_column]
-    with pyogrio.open_arrow(path, layer=name, columns=columns, return_fids=True, batch_size=size, use_pyarrow=True) as (
-        _,
-        reader,
-    ):
-        yield reader
+    options = {"columns": columns, "return_fids": True, "batch_size": size, "use_pyarrow": True}
+    pyogrio.set_gdal_config_options({PLAIN_STREAM: True})
+    try:
+        with pyogrio.open_arrow(path, layer=name, **options) as (_, reader):
+            yield reader
+    finally:
+        pyogrio.set_gdal_config_options({PLAIN_STREAM: None})
 
 
 def _next(reader: Any) -> pa.RecordBatch | None:
