@@ -1,8 +1,8 @@
 """Run published deep models over satellite image time series and write georeferenced maps.
 
 ``sitsinfer.segment``, ``sitsinfer.panoptic`` and ``sitsinfer.fuse`` are the commands of these names as functions, and
-``sitsinfer.evaluate_panoptic`` is ``evaluate panoptic``; ``Area`` and ``Options`` go with them. They are imported when
-they are first used, so that importing the package costs nothing.
+``sitsinfer.evaluate_panoptic`` is ``evaluate panoptic``, and so on; ``Area`` and ``Options`` go with them. They are
+imported when they are first used, so that importing the package costs nothing.
 """
 
 from importlib import import_module
@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sitsinfer.api import (
+        Accuracy,
         Area,
         Fusion,
         Options,
         ParcelScores,
         Summary,
         evaluate_panoptic,
+        evaluate_segmentation,
         explain_fusion,
         fuse,
         panoptic,
@@ -25,12 +27,14 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Accuracy",
     "Area",
     "Fusion",
     "Options",
     "ParcelScores",
     "Summary",
     "evaluate_panoptic",
+    "evaluate_segmentation",
     "explain_fusion",
     "fuse",
     "panoptic",

@@ -7,7 +7,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sitsinfer.api.evaluation import ParcelScores, evaluate_panoptic
+    from sitsinfer.api.evaluation.accuracy import Accuracy
+    from sitsinfer.api.evaluation.panoptic import ParcelScores, evaluate_panoptic
+    from sitsinfer.api.evaluation.segmentation import evaluate_segmentation
     from sitsinfer.api.fusion import explain_fusion, fuse
     from sitsinfer.api.fusion_run import Fusion
     from sitsinfer.api.parcels import panoptic
@@ -16,12 +18,14 @@ if TYPE_CHECKING:
     from sitsinfer.engine import Options, Summary
 
 __all__ = [
+    "Accuracy",
     "Area",
     "Fusion",
     "Options",
     "ParcelScores",
     "Summary",
     "evaluate_panoptic",
+    "evaluate_segmentation",
     "explain_fusion",
     "fuse",
     "panoptic",
@@ -29,12 +33,14 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Accuracy": "sitsinfer.api.evaluation.accuracy",
     "Area": "sitsinfer.area",
     "Fusion": "sitsinfer.api.fusion_run",
     "Options": "sitsinfer.engine",
-    "ParcelScores": "sitsinfer.api.evaluation",
+    "ParcelScores": "sitsinfer.api.evaluation.panoptic",
     "Summary": "sitsinfer.engine",
-    "evaluate_panoptic": "sitsinfer.api.evaluation",
+    "evaluate_panoptic": "sitsinfer.api.evaluation.panoptic",
+    "evaluate_segmentation": "sitsinfer.api.evaluation.segmentation",
     "explain_fusion": "sitsinfer.api.fusion",
     "fuse": "sitsinfer.api.fusion",
     "panoptic": "sitsinfer.api.parcels",

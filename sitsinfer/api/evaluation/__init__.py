@@ -1,0 +1,1 @@
+"""How far outputs agree with a reference: one file per kind of output."""
