@@ -47,6 +47,11 @@ ARCHITECTURES: dict[str, Architecture] = {
     "dstfn": Architecture("sitsinfer.models.dstfn:DSTFN"),
     "dsen2": Architecture("sitsinfer.models.dsen2:DSen2"),
     "recunet": Architecture("sitsinfer.models.recunet:RecUNet", frozenset({"encoder", "input_size"})),
+    "ltae1d": Architecture("sitsinfer.models.ltae:LTAE", frozenset({"return_att"})),
+    "pse_ltae": Architecture("sitsinfer.models.parcel_classifiers:PseLTae", frozenset({"return_att"})),
+    "pse_tae": Architecture("sitsinfer.models.parcel_classifiers:PseTae", frozenset({"return_att"})),
+    "pse_gru": Architecture("sitsinfer.models.parcel_classifiers:PseGru"),
+    "pse_tempcnn": Architecture("sitsinfer.models.parcel_classifiers:PseTempCNN"),
     "pixel_ltae": Architecture(
         "sitsinfer.models.pixel_ltae:PixelLTAE", frozenset({"len_max_seq", "return_att"}), heads="n_head"
     ),
@@ -89,11 +94,11 @@ def attention_heads(architecture: str, hyperparameters: Mapping[str, Any]) -> in
     """How many heads the attention over dates has that a model's ``attend`` tells; None if it has no such method.
 
     Args:
-        architecture: A key of :data:`ARCHITECTURES`.
+        architecture: Its name, of :data:`ARCHITECTURES`.
         hyperparameters: What the model is built with.
     """
-    entry = ARCHITECTURES[architecture]
-    if entry.heads is None:
+    entry = ARCHITECTURES.get(architecture)
+    if entry is None or entry.heads is None:
         return None
     if entry.heads not in hyperparameters:
         return int(inspect.signature(_load(entry.target)).parameters[entry.heads].default)

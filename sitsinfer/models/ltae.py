@@ -1,7 +1,7 @@
-"""Lightweight temporal attention (L-TAE) on every pixel of a feature map.
+"""Lightweight temporal attention (L-TAE), on a series of vectors or on every pixel of a feature map.
 
 V. Sainte Fare Garnot and L. Landrieu, "Lightweight Temporal Self-Attention for Classifying Satellite Images Time
-Series", 2020, in the two-dimensional form of "Panoptic Segmentation of Satellite Image Time Series with Convolutional
+Series", 2020, and the two-dimensional form of "Panoptic Segmentation of Satellite Image Time Series with Convolutional
 Temporal Attention Networks", 2021.
 """
 
@@ -112,6 +112,118 @@ class LTAE2d(nn.Module):
         features = self.attention_heads.width // self.n_head
         table = positional_encoding(positions, features, self.period)  # (B, 1 or h w, T, D / n_head)
         return table.repeat(1, 1, 1, self.n_head)
+
+
+class LTAE(nn.Module):
+    """Pool a series of vectors over its dates, which are fixed, by attention with one learned query a head."""
+
+    def __init__(
+        self,
+        in_channels: int = 128,
+        n_head: int = 16,
+        d_k: int = 8,
+        n_neurons: Sequence[int] = (256, 128),
+        dropout: float = 0.2,
+        d_model: int | None = 256,
+        T: int = 1000,  # noqa: N803 - the published name
+        len_max_seq: int = 24,
+        positions: Sequence[int] | None = None,
+    ) -> None:
+        """Build the encoder; arguments have their published names.
+
+        Args:
+            in_channels: Channels of a date.
+            n_head: Attention heads.
+            d_k: Size of a key.
+            n_neurons: Widths of the layers after attention; the first is that of the attention's output.
+            dropout: Share of the pooled features dropped in training.
+            d_model: Width that dates are projected to before attention, or None to leave them as they are.
+            T: Longest period of the positional encoding, in days.
+            len_max_seq: Dates.
+            positions: Days of the dates since the first of the training data; None to tell them by their order alone.
+
+        Raises:
+            ModelError: If widths, heads or dates do not fit each other.
+        """
+        super().__init__()
+        width = in_channels if d_model is None else d_model
+        if n_neurons[0] != width:
+            raise ModelError(f"mlp3 starts at {n_neurons[0]} but attention gives {width}. Set mlp3[0] to {width}.")
+        if width % n_head:
+            raise ModelError(f"d_model is {width}, which n_head ({n_head}) does not divide. Change one of them.")
+        self.inconv = None if d_model is None else projection(in_channels, d_model, len_max_seq)
+        self.position_enc = position_table(positions, len_max_seq, width // n_head, T, repeats=n_head)
+        self.inlayernorm = nn.LayerNorm(in_channels)
+        self.outlayernorm = nn.LayerNorm(n_neurons[-1])
+        self.attention_heads = MultiHeadAttention(n_head, d_k, width)
+        self.mlp = dense_layers(n_neurons)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Pool (B, T, C) to (B, n_neurons[-1])."""
+        return self.attend(x)[0]
+
+    def attend(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Pool (B, T, C) to (B, n_neurons[-1]), and tell the attention, (n_head, B, T), that sums to 1 over T.
+
+        Raises:
+            ModelError: If the series has another number of dates than the network was built for.
+        """
+        self.position_enc.check(x)
+        x = self.inlayernorm(x)
+        if self.inconv is not None:
+            x = self.inconv(x.transpose(1, 2)).transpose(1, 2)  # (B, T, D)
+        pooled, attention = self.attention_heads(self.position_enc(x), None)
+        out: Tensor = self.outlayernorm(self.dropout(self.mlp(pooled)))
+        return out, attention.transpose(0, 1)
+
+
+class PositionTable(nn.Module):
+    """The positions of a fixed series of dates, a frozen entry of the state dict, as published."""
+
+    def __init__(
+        self, positions: Sequence[int], size: int, period: float = 1000, repeats: int = 1, skipped: int = 0
+    ) -> None:
+        """Encode days by ``size`` features, repeated; the first ``skipped`` days are of no date."""
+        super().__init__()
+        days = torch.tensor(list(positions), dtype=torch.float64)
+        self.weight = nn.Parameter(positional_encoding(days, size, period).repeat(1, repeats), requires_grad=False)
+        self.skipped = skipped
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Add the positions to a series, (B, T, D)."""
+        self.check(x)
+        return x + self.weight[self.skipped :]
+
+    def check(self, x: Tensor) -> None:
+        """Check the dates of a series (B, T, ...).
+
+        Raises:
+            ModelError: If there are more or fewer than here.
+        """
+        dates = len(self.weight) - self.skipped
+        if x.shape[1] != dates:
+            raise ModelError(f"The series has {x.shape[1]} dates. The model takes {dates}.")
+
+
+def position_table(
+    positions: Sequence[int] | None, dates: int, size: int, period: float, repeats: int = 1
+) -> PositionTable:
+    """Build the table of given days, or where there are none, of the places 1, 2, ... that dates have in the series.
+
+    Raises:
+        ModelError: If there are more or fewer days than ``dates``.
+    """
+    if positions is None:
+        return PositionTable(range(dates + 1), size, period, repeats, skipped=1)
+    if len(positions) != dates:
+        raise ModelError(f"There are {len(positions)} positions but len_max_seq is {dates}. Give as many of each.")
+    return PositionTable(positions, size, period, repeats)
+
+
+def projection(in_channels: int, d_model: int, dates: int) -> nn.Sequential:
+    """Project the dates of a series (B, C, T), and normalise over channels and dates together, which are thus fixed."""
+    return nn.Sequential(nn.Conv1d(in_channels, d_model, 1), nn.LayerNorm((d_model, dates)))
 
 
 class MultiHeadAttention(nn.Module):

@@ -149,6 +149,9 @@ FAMILIES: dict[str, Family] = {
     "checkpoint_folder": _checkpoint_folder,
     "tamrf": tamrf.run,
     "pixel_ltae": pixel_sets.run_pixels,
+    "pixelset": pixel_sets.run_parcels,
+    "pixelset_ensemble": pixel_sets.run_ensemble,
+    "ltae1d": pixel_sets.run_ltae,
     "positional": pixel_sets.run_table,
 }
 
