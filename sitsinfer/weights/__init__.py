@@ -21,7 +21,9 @@ from sitsinfer.weights.folder import (
 from sitsinfer.weights.fusion_card import FIRST_OF_YEAR, SENSORS, FusionCard, SensorCard
 from sitsinfer.weights.panoptic_release import import_paps
 from sitsinfer.weights.parcel_card import GEOMETRIC_FEATURES, ParcelCard
+from sitsinfer.weights.pse_release import FIRST_DATE, PixelSetRelease, as_trained, import_pse, read_pse
 from sitsinfer.weights.release import import_utae
+from sitsinfer.weights.statistics import Statistics, read_statistics
 from sitsinfer.weights.tamrf import import_tamrf
 
 __all__ = [
@@ -29,6 +31,7 @@ __all__ = [
     "DEFAULT_MODEL",
     "DEFAULT_PANOPTIC_MODEL",
     "DEFAULT_PARCEL_MODEL",
+    "FIRST_DATE",
     "FIRST_OF_YEAR",
     "GEOMETRIC_FEATURES",
     "SENSORS",
@@ -38,10 +41,14 @@ __all__ = [
     "FusionCard",
     "Member",
     "ParcelCard",
+    "PixelSetRelease",
     "SensorCard",
+    "Statistics",
+    "as_trained",
     "import_dsen2",
     "import_dstfn",
     "import_paps",
+    "import_pse",
     "import_tamrf",
     "import_utae",
     "list_models",
@@ -50,5 +57,7 @@ __all__ = [
     "load_fusion_card",
     "load_modules",
     "load_parcel_card",
+    "read_pse",
+    "read_statistics",
     "save",
 ]

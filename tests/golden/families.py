@@ -121,6 +121,8 @@ def _checkpoint_folder(fixture: Fixture) -> tuple[Arrays, Arrays]:
 
     if "backbone" in fixture.hyperparameters:
         return paps.run_checkpoint(fixture)
+    if "mlp1" in fixture.hyperparameters:
+        return pixel_sets.run_checkpoint(fixture)
     if fixture.hyperparameters.get("model") != "utae":
         raise NotBuiltError
     folds = fixture.spec["ensemble"]["folds"]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from sitsinfer import models
+from sitsinfer import models, weights
 from sitsinfer.models.ltae import positional_encoding
 from tests.golden.generator import (
     Arrays,
@@ -57,6 +60,19 @@ def run_ensemble(fixture: Fixture) -> tuple[Arrays, Arrays]:
     mean = together.log_softmax(dim=2).mean(dim=0)
     computed = {"out": mean, "per_fold_logits": together, "predicted_class": mean.argmax(dim=1)}
     return {name: values.numpy() for name, values in computed.items()}, fixture.outputs()
+
+
+def run_checkpoint(fixture: Fixture) -> tuple[Arrays, Arrays]:
+    """Import a published folder into a model folder, load that, and run each fold alone and all together."""
+    with tempfile.TemporaryDirectory() as scratch:
+        release = weights.read_pse(fixture.path / "weights", "pse-ltae", fixture.spec["ensemble"]["folds"])
+        unit = weights.Statistics(np.zeros((1, len(release.bands))), np.ones((1, len(release.bands))), "nothing")
+        modules = weights.load_modules(weights.import_pse(release, unit, Path(scratch)), Path(scratch))
+    check_state_dict(modules[0], fixture.spec["state_dict"])
+    inputs = _sets(fixture)
+    logits = {f"logits_fold{fold}": module(*inputs) for fold, module in zip(release.folds, modules, strict=True)}
+    together = torch.stack(list(logits.values())).log_softmax(dim=2).mean(dim=0)
+    return {name: values.numpy() for name, values in {**logits, "ensemble": together}.items()}, fixture.outputs()
 
 
 def run_ltae(fixture: Fixture) -> tuple[Arrays, Arrays]:
