@@ -70,10 +70,10 @@ class SegmentationScores:
     """Scores of a confusion matrix, as fractions; of a class (K,), NaN where they are undefined.
 
     Attributes:
-        matrix: Pixels, (K, K): a row a true class, a column a predicted class.
+        matrix: Pixels, parcels or hectares, (K, K): a row a true class, a column a predicted class.
     """
 
-    matrix: NDArray[np.int64]
+    matrix: NDArray[Any]
 
     @property
     def iou(self) -> NDArray[np.float64]:
@@ -118,15 +118,15 @@ class SegmentationScores:
         return Averages(float(_ratio(hits, 2 * pixels - hits)), accuracy, accuracy, accuracy)
 
     @property
-    def _hits(self) -> NDArray[np.int64]:
+    def _hits(self) -> NDArray[Any]:
         return np.diagonal(self.matrix)
 
     @property
-    def _true(self) -> NDArray[np.int64]:
+    def _true(self) -> NDArray[Any]:
         return np.asarray(self.matrix.sum(axis=1))
 
     @property
-    def _predicted(self) -> NDArray[np.int64]:
+    def _predicted(self) -> NDArray[Any]:
         return np.asarray(self.matrix.sum(axis=0))
 
 

@@ -1,11 +1,13 @@
-"""Class areas in hectares."""
+"""Areas of classes, pixels and polygons."""
 
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
+import shapely
 from numpy.typing import NDArray
 from odc.geo.crs import CRS
+from pyproj import Transformer
 
 from sitsinfer.grid import Grid
 from sitsinfer.layers import ClassInfo
@@ -16,6 +18,8 @@ CODES = 256
 """Class codes are uint8."""
 SQUARE_METRES = 10_000
 """In a hectare."""
+EQUAL_AREA = "EPSG:6933"
+"""A projection of the whole Earth that keeps areas."""
 
 
 @dataclass(frozen=True)
@@ -76,3 +80,17 @@ def pixel_areas(grid: Grid) -> NDArray[np.float64]:
 
 def _metres_per_unit(crs: CRS) -> float:
     return float(crs.proj.axis_info[0].unit_conversion_factor)
+
+
+def polygon_areas(polygons: NDArray[np.object_], crs: CRS) -> NDArray[np.float64]:
+    """Area of polygons on the ground, in square metres, (N,); 0 for what has none, or is no geometry.
+
+    They are measured in a projection of the whole Earth that keeps areas, whatever their CRS does to them.
+
+    Args:
+        polygons: Shapely geometries, or ``None``, (N,).
+        crs: Of these, with coordinates in the order x, y.
+    """
+    project = Transformer.from_crs(crs.proj, EQUAL_AREA, always_xy=True).transform
+    flat = shapely.transform(shapely.force_2d(polygons), lambda places: np.column_stack(project(*places.T)))
+    return np.asarray(np.nan_to_num(shapely.area(flat), posinf=0))

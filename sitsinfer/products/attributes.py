@@ -1,4 +1,4 @@
-"""Attributes of the features of a vector layer, ours or anybody's, and how large these are on the ground."""
+"""Attributes of the features of a vector file, ours or anybody's."""
 
 from __future__ import annotations
 
@@ -12,26 +12,18 @@ from typing import Any, Protocol
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import pyogrio
-import shapely
 from numpy.typing import NDArray
-from pyproj import CRS, Transformer
-from pyproj.exceptions import CRSError
 
 from sitsinfer.errors import OutputError
 
 FID = "fid"
-"""What the number of a feature is called, in a layer that has no such attribute."""
-BATCH = 65_536
-"""Features whose geometries are in memory at once."""
-EQUAL_AREA = 6933
-"""The EPSG code of a projection of the whole Earth that keeps areas."""
-SQUARE_METRES = 10_000
-"""In a hectare."""
+"""What the number of a feature is called, in a file that has no such attribute."""
+Values = NDArray[np.object_]
+"""Of one attribute: text and numbers, a whole number as int whatever holds it, and None where there is none, (N,)."""
 
 
 class Attributes(Protocol):
-    """A vector layer, of which nothing but headers has been read."""
+    """The attributes of a file, of which nothing but headers has been read."""
 
     @property
     def path(self) -> Path:
@@ -39,128 +31,97 @@ class Attributes(Protocol):
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Names of the attributes, without that of the geometry."""
+        """Their names, in order; the last may be ``fid``, the number of a feature."""
 
-    def read(self, columns: Sequence[str]) -> list[list[Any]]:
-        """Read attributes, one list each with a value or None for every feature, in the order of the file.
+    def read(self, columns: Sequence[str]) -> list[Values]:
+        """Read some of them, each of all features in the order of the file.
 
         Raises:
             OutputError: If the file cannot be read.
         """
 
-    def hectares(self) -> NDArray[np.float64]:
-        """Measure the features, (N,); 0 for those without an area.
-
-        Raises:
-            OutputError: If the file cannot be read, or does not say where its features lie.
-        """
-
 
 def open_attributes(path: Path) -> Attributes:
-    """Open a vector layer: the only one of its file that has geometries, or a table without.
+    """Open a vector file, or a table without geometries.
 
     Args:
-        path: A GeoParquet file, or any that GDAL reads.
+        path: GeoParquet, or any file that GDAL reads; if it has several layers, one of them has geometries.
 
     Raises:
-        OutputError: If it cannot be read, or has several layers.
+        OutputError: If it cannot be read, or has several layers with geometries.
     """
+    if not path.exists():
+        raise OutputError(f"There is no {path}. Expected a vector file or a table.")
     with _named(path):
-        if path.suffix.lower() == ".parquet":
-            return _open_parquet(path)
-        return _open_ogr(path)
+        return _open_parquet(path) if path.suffix.lower() == ".parquet" else _open_ogr(path)
 
 
 @dataclass(frozen=True)
 class _Ogr:
-    """A layer that GDAL reads; the numbers of its features are an attribute too."""
+    """A layer that GDAL reads."""
 
     path: Path
-    layer: str
     columns: tuple[str, ...]
-    crs: str | None
+    layer: str
 
-    def read(self, columns: Sequence[str]) -> list[list[Any]]:
-        with _named(self.path):
-            meta, table = pyogrio.raw.read_arrow(
+    def read(self, columns: Sequence[str]) -> list[Values]:
+        import pyogrio
+
+        with _named(self.path):  # without Arrow, whose streams of FlatGeobuf stumble over features without a geometry
+            found, numbers, _, values = pyogrio.raw.read(
                 self.path, layer=self.layer, columns=list(columns), read_geometry=False, return_fids=True
             )
-        if FID not in table.column_names:
-            table = table.rename_columns({meta["fid_column"] or "OGC_FID": FID})
-        return [table[name].to_pylist() for name in columns]
-
-    def hectares(self) -> NDArray[np.float64]:
-        measure = _Measure(self.path, self.crs)
-        with (
-            _named(self.path),
-            pyogrio.raw.open_arrow(self.path, layer=self.layer, columns=[], batch_size=BATCH, use_pyarrow=True) as (
-                meta,
-                batches,
-            ),
-        ):
-            name = meta["geometry_name"] or "wkb_geometry"
-            return np.concatenate([np.zeros(0), *(measure(batch[name]) for batch in batches)])
+        known = {FID: numbers, **dict(zip(found["fields"], values, strict=True))}
+        return [_plain(known[name].tolist()) for name in columns]
 
 
 def _open_ogr(path: Path) -> _Ogr:
+    import pyogrio  # takes GeoPandas along, which rasters do without
+
     layers = pyogrio.list_layers(path)
-    drawn = [str(name) for name, kind in layers if kind is not None]
+    drawn = [name for name, kind in layers if kind is not None]
     if len(drawn) > 1:
         raise OutputError(f"{path} has {len(drawn)} layers: {', '.join(drawn)}. Expected a file with one.")
-    layer = drawn[0] if drawn else str(layers[0][0])
-    info = pyogrio.read_info(path, layer=layer)
-    fields = tuple(map(str, info["fields"]))
-    return _Ogr(path, layer, fields if FID in fields else (*fields, FID), info["crs"])
+    layer = str(drawn[0] if drawn else layers[0][0])
+    return _Ogr(path, _with_fid(pyogrio.read_info(path, layer=layer)["fields"]), layer)
 
 
 @dataclass(frozen=True)
 class _Parquet:
-    """A file of Arrow's, with or without geometries."""
+    """A file that Arrow reads; GDAL does so in few of its builds."""
 
     path: Path
     columns: tuple[str, ...]
-    geometry: str | None
-    crs: str | None
 
-    def read(self, columns: Sequence[str]) -> list[list[Any]]:
-        with _named(self.path):
-            table = pq.read_table(self.path, columns=list(dict.fromkeys(columns)))
-        return [table[name].to_pylist() for name in columns]
-
-    def hectares(self) -> NDArray[np.float64]:
-        measure = _Measure(self.path, self.crs)
+    def read(self, columns: Sequence[str]) -> list[Values]:
         with _named(self.path), pq.ParquetFile(self.path) as file:
-            batches = file.iter_batches(BATCH, columns=[self.geometry])
-            return np.concatenate([np.zeros(0), *(measure(batch[self.geometry]) for batch in batches)])
+            table = file.read([name for name in columns if name in file.schema_arrow.names])
+        numbers = range(table.num_rows)
+        return [_plain(table[name].to_pylist() if name in table.column_names else numbers) for name in columns]
 
 
 def _open_parquet(path: Path) -> _Parquet:
-    """Read the header of a file, and what GeoParquet says in it; the CRS is that of GPS if it says none."""
     schema = pq.read_schema(path)
-    explained = json.loads((schema.metadata or {}).get(b"geo", b"{}"))
-    geometry = explained.get("primary_column")
-    columns = tuple(
-        field.name for field in schema if field.name != geometry and not pa.types.is_nested(field.type)
-    )
-    crs = explained["columns"][geometry].get("crs", "OGC:CRS84") if geometry else None
-    return _Parquet(path, columns, geometry, json.dumps(crs) if isinstance(crs, dict) else crs)
+    geometry = json.loads((schema.metadata or {}).get(b"geo", b"{}")).get("primary_column")
+    attributes = [field for field in schema if field.name != geometry and not pa.types.is_nested(field.type)]
+    return _Parquet(path, _with_fid([field.name for field in attributes]))
 
 
-class _Measure:
-    """Measures geometries, as WKB, in hectares."""
+def _with_fid(names: Sequence[str]) -> tuple[str, ...]:
+    """Names of attributes, with that of the number of a feature."""
+    plain = tuple(map(str, names))
+    return plain if FID in plain else (*plain, FID)
 
-    def __init__(self, path: Path, crs: str | None) -> None:
-        if crs is None:
-            raise OutputError(f"{path} has no CRS. Expected polygons with one, to measure them; assign it first.")
-        try:
-            self._project = Transformer.from_crs(CRS(crs), CRS(EQUAL_AREA), always_xy=True)
-        except CRSError as error:
-            raise OutputError(f"{path} has a CRS that is not known: {crs}. Assign another.") from error
 
-    def __call__(self, column: pa.Array) -> NDArray[np.float64]:
-        polygons = shapely.force_2d(shapely.from_wkb(column.to_numpy(zero_copy_only=False)))
-        projected = shapely.transform(polygons, self._project.transform, interleaved=False)
-        return np.nan_to_num(shapely.area(projected), posinf=0) / SQUARE_METRES
+def _plain(values: Sequence[Any]) -> Values:
+    """Values as they mean the same whatever format held them: with nulls, integers come as floats from some."""
+    found = np.empty(len(values), object)
+    for row, value in enumerate(values):
+        if isinstance(value, float):
+            found[row] = None if value != value else int(value) if value.is_integer() else value
+        else:
+            found[row] = None if value == "" else value  # a table of text has no other way to say so
+    return found
 
 
 @contextmanager
@@ -170,6 +131,6 @@ def _named(path: Path) -> Iterator[None]:
         yield
     except OutputError:
         raise
-    except (OSError, RuntimeError, ValueError, KeyError, pa.ArrowException, shapely.errors.ShapelyError) as error:
-        words = " ".join(str(error).split()).rstrip(".")
-        raise OutputError(f"Cannot read {path}: {words}. Expected a vector layer, such as a GeoPackage.") from error
+    except (OSError, RuntimeError, ValueError, pa.ArrowException) as error:
+        words = " ".join(str(error).split(";")[0].split()).rstrip(".")  # what follows is advice for programmers
+        raise OutputError(f"Cannot read {path}: {words}. Expected a vector file or a table.") from error
