@@ -6,17 +6,23 @@ Series", 2020, applied to the series of every pixel. State-dict entries are thos
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sitsinfer.errors import ModelError
+from sitsinfer.models.folding import Affine, batch_norm, fold_layers, wide
 from sitsinfer.models.layers import check_series, dense_layers, score_layers
 from sitsinfer.models.ltae import PADDING_LOGIT, MultiHeadAttention, positional_encoding
 
 ATTENTION_TYPES = ("LTAE", "vanilla")
+
+_ELEMENTS = {"cpu": 3 << 17}  # numbers of a kind that are computed at once: on a CPU as many as its caches hold
+_ELEMENTS_ELSEWHERE = 1 << 26
+_RUN = 64  # pixels: whole vector registers, whatever their size
 
 
 class PixelLTAE(nn.Module):
@@ -57,6 +63,7 @@ class PixelLTAE(nn.Module):
         """
         super().__init__()
         _check_widths(n_head, mlp3, mlp4, d_model, attention_type)
+        self.bands = in_channels
         self.n_head = n_head
         self.width = d_model
         self.period = T
@@ -85,7 +92,7 @@ class PixelLTAE(nn.Module):
         Raises:
             ModelError: If a shape does not fit.
         """
-        return self.attend(x, positions, valid)[0]
+        return self._as_images(torch.cat([scores for scores, _ in self._look(x, positions, valid)]), x)
 
     def attend(self, x: Tensor, positions: Tensor, valid: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Score every pixel, and tell which dates were looked at.
@@ -96,33 +103,67 @@ class PixelLTAE(nn.Module):
             Scores (B, K, H, W), and attention (n_head, B, T, H, W), which sums to 1 over T and is 0 on dates that are
             not valid. Where every date asks, it is the mean of what valid dates give.
         """
-        check_series(x, self.inlayernorm.normalized_shape[0])
-        pixels = x.permute(0, 3, 4, 1, 2).flatten(1, 2)  # (B, N, T, C), N = H W
-        observed = None if valid is None else _by_pixel(valid, x, "Observations").expand(pixels.shape[:3])
-        scores, attention = self._attend_plainly(pixels, _by_pixel(positions, x, "Positions"), observed)
         b, t, _, height, width = x.shape
-        return (
-            scores.reshape(b, height, width, -1).permute(0, 3, 1, 2),
-            attention.reshape(b, height, width, self.n_head, t).permute(3, 0, 4, 1, 2),
-        )
+        scores, attention = zip(*self._look(x, positions, valid), strict=True)
+        together = torch.cat(attention, dim=2).view(self.n_head, t, b, height, width)
+        return self._as_images(torch.cat(scores), x), together.transpose(1, 2)
 
-    def _attend_plainly(self, pixels: Tensor, days: Tensor, observed: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Score pixels (B, N, T, C), of days (B, 1 or N, T), layer by layer.
+    @staticmethod
+    def _as_images(scores: Tensor, x: Tensor) -> Tensor:
+        """Scores of all pixels one after the other, (B H W, K), as (B, K, H, W)."""
+        return scores.view(len(x), *x.shape[3:], -1).permute(0, 3, 1, 2)
+
+    def _look(self, x: Tensor, positions: Tensor, valid: Tensor | None) -> Iterator[tuple[Tensor, Tensor]]:
+        """Look at pixels: at all together where layers are to learn, else at some of a sample at a time.
+
+        Yields:
+            Scores (N, K) and attention (n_head, T, N), in the order of samples and their pixels.
+        """
+        check_series(x, self.bands)
+        series, days = x.flatten(3), _by_pixel(positions, x, "Positions")
+        observed = None if valid is None else _by_pixel(valid, x, "Observations").expand(*x.shape[:2], series.shape[3])
+        if self.training or torch.is_grad_enabled():
+            yield self._look_plainly(series, days, observed)
+            return
+        for b in range(len(x)):
+            folded = self._fold(days[b, :, 0]) if self._can_fold(days) else None
+            for pixels in self._chunks(series, folded is not None):
+                seen = None if observed is None else observed[b, :, pixels]
+                if folded is not None:
+                    yield folded(series[b, :, :, pixels], seen)
+                else:
+                    one, own = slice(b, b + 1), pixels if days.shape[2] > 1 else slice(None)
+                    seen = None if seen is None else seen[None]
+                    yield self._look_plainly(series[one, :, :, pixels], days[one, :, own], seen)
+
+    def _can_fold(self, days: Tensor) -> bool:
+        """Whether what is affine can be multiplied out: dates are the same for all pixels and ask nothing."""
+        return isinstance(self.attention_heads, MultiHeadAttention) and days.shape[2] == 1
+
+    def _chunks(self, series: Tensor, folded: bool) -> Iterator[slice]:
+        """Cut the pixels of a series (B, T, C, N) into runs, which depend on its shape alone."""
+        of_pixel = series.shape[1] * (self.bands + self.n_head if folded else self.width)
+        size = max(1, _ELEMENTS.get(series.device.type, _ELEMENTS_ELSEWHERE) // of_pixel // _RUN) * _RUN
+        return (slice(start, start + size) for start in range(0, series.shape[3], size))
+
+    def _look_plainly(self, series: Tensor, days: Tensor, observed: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Look at pixels (B, T, C, N), of days (B, T, 1 or N), observed or not (B, T, N), layer by layer.
 
         Returns:
-            Scores (B, N, K), and attention (B, N, n_head, T).
+            Scores (B N, K), and attention (n_head, T, B N).
         """
-        b, n = pixels.shape[:2]
-        features = self._project(pixels, observed) + self._encode(days)  # (B, N, T, D)
-        if observed is None:
-            pooled, attention = self.attention_heads(features.flatten(0, 1), None)
+        seen = None if observed is None else observed.transpose(1, 2)
+        features = self._project(series.permute(0, 3, 1, 2), seen) + self._encode(days.transpose(1, 2))
+        features = features.flatten(0, 1)  # (B N, T, D)
+        if seen is None:
+            pooled, attention = self.attention_heads(features, None)
         else:
-            hidden = ~observed.flatten(0, 1)
-            features = features.flatten(0, 1).masked_fill(hidden[:, :, None], 0)
+            hidden = ~seen.flatten(0, 1)
+            features = features.masked_fill(hidden[:, :, None], 0)  # what pixels that were never seen are pooled to
             pooled, attention = self.attention_heads(features, hidden)  # (B N, D), (B N, n_head, T)
-            attention = attention.masked_fill(hidden[:, None], 0)  # where all are hidden
-        out: Tensor = self.decoder(self.outlayernorm(self.dropout(self.mlp(pooled))))
-        return out.view(b, n, -1), attention.view(b, n, self.n_head, -1)
+            attention = attention.masked_fill(hidden[:, None], 0)
+        scores: Tensor = self.decoder(self.outlayernorm(self.dropout(self.mlp(pooled))))
+        return scores, attention.permute(1, 2, 0)
 
     def _project(self, pixels: Tensor, observed: Tensor | None) -> Tensor:
         """Project bands (B, N, T, C) to (B, N, T, D). In training, what is hidden enters no statistics."""
@@ -140,6 +181,89 @@ class PixelLTAE(nn.Module):
         """Encode days, of any shape; each that occurs once."""
         unique, where = torch.unique(days, return_inverse=True)
         return positional_encoding(unique, self.width, self.period)[where]
+
+    def _fold(self, days: Tensor) -> _Folded:
+        """Multiply out what is affine in the standardised bands, for series of the same days (T,).
+
+        Keys and values are affine in them, so that bands are weighed and pooled before they are projected, not after.
+        """
+        heads, norm = self.attention_heads, self.inconv[1]
+        assert isinstance(heads, MultiHeadAttention)
+        assert isinstance(norm, nn.BatchNorm1d)
+        scale, shift = batch_norm(norm)
+        weight = scale[:, None] * wide(self.inconv.get_parameter("0.weight")).squeeze(2)  # (D, C)
+        shift = shift + scale * wide(self.inconv.get_parameter("0.bias")) + weight @ wide(self.inlayernorm.bias)
+        weight = weight * wide(self.inlayernorm.weight)
+        table = wide(self._encode(days)) + shift  # (T, D)
+        keys = wide(heads.fc1_k.weight).view(*heads.Q.shape, -1)  # the keys' bias is the same for all dates
+        asked = torch.einsum("hk,hkd->hd", wide(heads.Q), keys) / heads.Q.shape[1] ** 0.5
+        return _Folded(
+            asked=(asked @ weight).float(),
+            asked_of_dates=(table @ asked.t()).float().unsqueeze(2),
+            weight=weight.view(self.n_head, -1, self.bands).float(),
+            table=table.t().reshape(self.n_head, -1, len(table)).float(),
+            mlp=fold_layers(self.mlp),
+            decoder=fold_layers(self.decoder, self.outlayernorm.weight, self.outlayernorm.bias),
+            eps=(self.inlayernorm.eps, self.outlayernorm.eps),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class _Folded:
+    """The network of evaluation, multiplied out for series of the same T days.
+
+    Attributes:
+        asked: What a head makes of standardised bands, (n_head, C).
+        asked_of_dates: What it adds for a date, (T, n_head, 1).
+        weight: From standardised bands to the values of a head, (n_head, D / n_head, C).
+        table: What the values of a head have besides, for a date, (n_head, D / n_head, T).
+        mlp: Layers from the values to what is standardised again.
+        decoder: Layers from there to the scores.
+        eps: What is added to variances of the bands, and after ``mlp``.
+    """
+
+    asked: Tensor
+    asked_of_dates: Tensor
+    weight: Tensor
+    table: Tensor
+    mlp: list[Affine]
+    decoder: list[Affine]
+    eps: tuple[float, float]
+
+    def __call__(self, x: Tensor, observed: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Look at pixels (T, C, N), observed or not (T, N): scores (N, K), and attention (n_head, T, N)."""
+        bands = self._standardise(x)
+        logits = torch.matmul(self.asked, bands).add_(self.asked_of_dates)  # (T, n_head, N)
+        if observed is None:
+            attention = logits.float().softmax(dim=0)
+        else:
+            hidden = ~observed[:, None]
+            attention = logits.masked_fill_(hidden, PADDING_LOGIT).float().softmax(dim=0).masked_fill_(hidden, 0)
+        pooled = torch.bmm(self.table, attention.transpose(0, 1))  # (n_head, D / n_head, N)
+        pooled = torch.baddbmm(pooled, self.weight, _pool(attention, bands))
+        rows = _through(self.mlp, pooled.flatten(0, 1).t())
+        rows = F.layer_norm(rows, rows.shape[1:], eps=self.eps[1])
+        return _through(self.decoder, rows), attention.transpose(0, 1)
+
+    def _standardise(self, x: Tensor) -> Tensor:
+        """Bands of every date and pixel, (T, C, N), less their mean and over their standard deviation."""
+        deviations = x - x.mean(dim=1, keepdim=True)
+        variance = deviations.square().mean(dim=1, keepdim=True)
+        return deviations.mul_(variance.add_(self.eps[0]).rsqrt_())
+
+
+def _pool(attention: Tensor, bands: Tensor) -> Tensor:
+    """Weigh bands (T, C, N) by attention (T, n_head, N), and sum over dates: (n_head, C, N)."""
+    pooled = bands.new_zeros(attention.shape[1], *bands.shape[1:])
+    for weights, values in zip(attention, bands, strict=True):
+        pooled.addcmul_(weights[:, None], values)
+    return pooled
+
+
+def _through(layers: Sequence[Affine], rows: Tensor) -> Tensor:
+    for layer in layers:
+        rows = layer(rows)
+    return rows
 
 
 class SelfAttention(nn.Module):
@@ -190,12 +314,12 @@ def _check_widths(n_head: int, mlp3: Sequence[int], mlp4: Sequence[int], d_model
 
 
 def _by_pixel(values: Tensor, x: Tensor, what: str) -> Tensor:
-    """Days or masks, (B, T) or (B, T, H, W), as (B, 1 or H W, T)."""
+    """Days or masks, (B, T) or (B, T, H, W), as (B, T, 1 or H W)."""
     b, t, _, height, width = x.shape
     if values.shape == (b, t):
-        return values[:, None]
+        return values[:, :, None]
     if values.shape == (b, t, height, width):
-        return values.flatten(2).transpose(1, 2)
+        return values.flatten(2)
     raise ModelError(
         f"{what} have shape {tuple(values.shape)}. Give one a date, {(b, t)}, or one a pixel and date, "
         f"{(b, t, height, width)}."

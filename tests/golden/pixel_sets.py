@@ -24,17 +24,17 @@ from tests.golden.generator import (
 
 
 def run_pixels(fixture: Fixture) -> tuple[Arrays, Arrays]:
-    """Pixels as the column of an image, each with days of its own."""
+    """Pixels as images of one pixel, each with days of its own."""
     model, days, expected = _filled("pixel_ltae", fixture), fixture.positions(), fixture.outputs()
     assert days is not None
-    x, positions = fixture.input().permute(1, 2, 0)[None, ..., None], days.T[None, ..., None]
     inputs: list[tuple[Tensor, None]] = []
     model.attention_heads.register_forward_pre_hook(lambda _, given: inputs.append(given))
-    scores, attention = model.attend(x, positions)
-    computed = {"out": scores[0, :, :, 0].T, "attention": attention[:, 0, :, :, 0].transpose(1, 2)}
+    pixels = zip(fixture.input()[..., None, None], days, strict=True)
+    scores, attention = zip(*(model.attend(x[None], positions[None]) for x, positions in pixels), strict=True)
+    computed = {"out": torch.cat(scores)[..., 0, 0], "attention": torch.cat(attention, dim=1)[..., 0, 0]}
     if fixture.hyperparameters["attention_type"] == "vanilla":
-        _, attention = model.attention_heads.ask(*inputs[0])
-        computed["attention"] = attention.transpose(0, 1).flatten(0, 1)
+        features = torch.cat([x for x, _ in inputs])
+        computed["attention"] = model.attention_heads.ask(features, None)[1].transpose(0, 1).flatten(0, 1)
     return {name: values.numpy() for name, values in computed.items()}, expected
 
 
@@ -65,7 +65,7 @@ def run_ensemble(fixture: Fixture) -> tuple[Arrays, Arrays]:
 def run_checkpoint(fixture: Fixture) -> tuple[Arrays, Arrays]:
     """Import a published folder into a model folder, load that, and run each fold alone and all together."""
     with tempfile.TemporaryDirectory() as scratch:
-        release = weights.read_pse(fixture.path / "weights", "pse-ltae", fixture.spec["ensemble"]["folds"])
+        release = weights.read_pse(fixture.path / "weights", fixture.spec["ensemble"]["folds"])
         unit = weights.Statistics(np.zeros((1, len(release.bands))), np.ones((1, len(release.bands))), "nothing")
         modules = weights.load_modules(weights.import_pse(release, unit, Path(scratch)), Path(scratch))
     check_state_dict(modules[0], fixture.spec["state_dict"])

@@ -3,6 +3,7 @@ import torch
 
 from sitsinfer import models
 from sitsinfer.errors import ModelError
+from sitsinfer.models import pixel_ltae
 from tests.golden.generator import fill_weights
 
 TINY = {"in_channels": 3, "n_head": 2, "d_k": 3, "mlp3": [12, 8], "mlp4": [8, 6], "n_classes": 5, "d_model": 12}
@@ -75,6 +76,22 @@ def test_a_pixel_without_dates_has_finite_scores_and_no_attention(kind):
         scores, attention = model.attend(x, DAYS[:1], valid)
     assert scores.isfinite().all()
     assert (attention[..., 2, 3] == 0).all()
+
+
+@KINDS
+@pytest.mark.parametrize("hidden", [False, True])
+def test_what_is_multiplied_out_and_cut_in_chunks_equals_layer_by_layer(kind, hidden, monkeypatch):
+    monkeypatch.setitem(pixel_ltae._ELEMENTS, "cpu", 1)  # 64 pixels at a time
+    model, x = network(kind), series(height=9, width=11)
+    valid = some_hidden(x) if hidden else None
+    if valid is not None:
+        valid[:, :, 4, 5] = False
+    with torch.inference_mode():
+        scores, attention = model.attend(x, DAYS, valid)
+        torch.testing.assert_close(model(x, DAYS, valid), scores, rtol=0, atol=0)
+    plain, weights = (values.detach() for values in model.attend(x, DAYS, valid))  # as gradients need every layer
+    torch.testing.assert_close(scores, plain, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(attention, weights, rtol=1e-5, atol=1e-6)
 
 
 @KINDS
