@@ -26,6 +26,10 @@ class ClassInfo:
         return cls(int(entry["code"]), str(entry["name"]), (int(red), int(green), int(blue)))
 
 
+SPECTRAL = "band"
+"""The dimension of spectral bands."""
+
+
 @dataclass(frozen=True)
 class Layer:
     """One named output on the grid, as it is stored and published.
@@ -38,6 +42,7 @@ class Layer:
         scales: What a stored value of each band is multiplied by to get the quantity itself; empty: 1 for all.
         units: Unit of each band's quantity, such as ``K``; empty text or nothing: none.
         dates: Of a layer of several dates: all bands of the first, then of the next, (dates x bands, H, W).
+        dims: What cubes call the dimensions of dates and of bands; bands need not be spectral.
         classes: The legend, for a layer of class codes; empty for any other.
         identifiers: Whether values are numbers of things, which may not be averaged either.
     """
@@ -49,6 +54,7 @@ class Layer:
     scales: tuple[float, ...] = field(default=())
     units: tuple[str, ...] = field(default=())
     dates: tuple[datetime.date, ...] = field(default=())
+    dims: tuple[str, str] = ("time", SPECTRAL)
     classes: tuple[ClassInfo, ...] = field(default=())
     identifiers: bool = False
 

@@ -100,7 +100,7 @@ def cut_patch(
     valid = stack.valid[:, rows, cols]
     values = stack.values[:, :, rows, cols]
     assert values.shape[2:] == source.shape, "the stack does not cover what the patch is made of"
-    seen = valid.any(axis=(1, 2))
+    seen = dates_seen(stack, stack_window, patch, extent, fill)
     if not seen.any():
         return None
     if not seen.all():
@@ -110,6 +110,12 @@ def cut_patch(
         values = fit(values, source, patch, extent, stack.nodata)
         valid = fit(valid, source, patch, extent, False)
     return Patch(values, valid, stack.scale[seen], stack.offset[seen], positions[seen], stack.nodata)
+
+
+def dates_seen(stack: Stack, stack_window: Window, patch: Window, extent: Window, fill: Fill) -> NDArray[np.bool_]:
+    """Which dates of a stack :func:`cut_patch` keeps: those with a valid pixel in the patch, (T,)."""
+    rows, cols = source_window(patch, extent, fill).slices_in(stack_window)
+    return np.asarray(stack.valid[:, rows, cols].any(axis=(1, 2)))
 
 
 def _mirror(values: NDArray[Value], source: Window, patch: Window, extent: Window, nothing: float) -> NDArray[Value]:

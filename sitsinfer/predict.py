@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from sitsinfer.batches import Batches
 from sitsinfer.device import check_numbers, keep
@@ -17,18 +19,60 @@ from sitsinfer.patches import Patch
 from sitsinfer.weights import Card, load_modules
 
 
-class Predictor(Batches[NDArray[np.float32]]):
+class Attentive(Protocol):
+    """A network that tells its attention over dates; :func:`sitsinfer.models.attention_heads` knows which do."""
+
+    def attend(self, x: Tensor, *dates: Tensor) -> tuple[Tensor, Tensor]:
+        """Scores (B, K, P, P) and attention (N, B, T, h, h), of what the network itself takes."""
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """What a model says of a patch.
+
+    Attributes:
+        scores: Of the classes of the card that are not ignored, (K, P, P).
+        attention: Attention over the T dates of the patch, of each head, at the resolution that the model has it,
+            (T, N, h, h); None where it was not asked for.
+    """
+
+    scores: NDArray[np.float32]
+    attention: NDArray[np.float32] | None = None
+
+
+class Predictor(Batches[Scored]):
     """A model that scores patches."""
+
+    def __init__(
+        self,
+        card: Card,
+        modules: Sequence[nn.Module],
+        device: str = "auto",
+        precision: str = "auto",
+        batch_size: int | None = None,
+        attends: bool = False,
+    ) -> None:
+        """Put a model on a device.
+
+        Args:
+            card: The model's card.
+            modules: Its networks, one a member of the card.
+            device: See :class:`~sitsinfer.batches.Batches`.
+            precision: Likewise.
+            batch_size: Likewise.
+            attends: Whether to tell the attention too. The networks must have a method ``attend`` for it.
+
+        Raises:
+            DeviceError: If there is no such device or precision.
+        """
+        super().__init__(card, modules, device, precision, batch_size)
+        self._attends = attends
+        self._is_per_pixel = all(getattr(module, "per_pixel", False) for module in modules)
 
     @property
     def classes(self) -> tuple[ClassInfo, ...]:
         """What the channels of the scores stand for: the classes of the card that are not ignored."""
         return self.card.predicted
-
-    @property
-    def _is_per_pixel(self) -> bool:
-        """Whether the networks take each pixel's own dates: those on which it is valid."""
-        return all(getattr(module, "per_pixel", False) for module, _ in self._members)
 
     def scores(self, patches: Iterable[Patch]) -> Iterator[NDArray[np.float32]]:
         """Score patches, a batch at a time. Patches share a batch only if their dates are equal.
@@ -43,30 +87,51 @@ class Predictor(Batches[NDArray[np.float32]]):
             DeviceError: If not even one patch fits in the device's memory.
             WeightsError: If the network gives scores of other classes than the card lists, or none at all.
         """
+        return (found.scores for found in self.look_at(patches))
+
+    def look_at(self, patches: Iterable[Patch]) -> Iterator[Scored]:
+        """Score patches as :meth:`scores` does, and tell the attention where this predictor does.
+
+        That of several members is the mean of all, head by head, though heads of one network are not those of another.
+        """
         return self._look_at(patches)
 
-    def _look(self, batch: list[Patch]) -> list[NDArray[np.float32]]:
-        """Scores of each patch of a batch, averaged over the members."""
+    def _look(self, batch: list[Patch]) -> list[Scored]:
+        """Scores and attention of each patch of a batch, averaged over the members."""
         values, positions = self._inputs(batch)
-        valid = self._to_device(np.stack([patch.valid for patch in batch])) if self._is_per_pixel else None
-        total: Tensor | None = None
+        dates = (positions, self._to_device(np.stack([patch.valid for patch in batch])))[: 1 + self._is_per_pixel]
+        totals: list[Tensor] = []
         for module, normalise in self._members:
             x = normalise(values, batch[0])
             with self._autocast():
-                scores = module(x, positions) if valid is None else module(x, positions, valid)  # (B, K, P, P)
+                found = cast(Attentive, module).attend(x, *dates) if self._attends else (module(x, *dates),)
             del x  # before the next member's
-            total = scores.float() if total is None else total + scores.float()
-        assert total is not None
-        if total.shape[1] != len(self.card.classes):
+            parts = [part.float() for part in found]
+            totals = [total + part for total, part in zip(totals, parts, strict=True)] if totals else parts
+        scores, *attention = (total / len(self._members) for total in totals)  # (B, K, P, P), (N, B, T, h, h)
+        mean = self._predicted(scores).cpu().numpy()
+        check_numbers(mean, self.card.name, self.precision, "scores")
+        if not attention:
+            return [Scored(values) for values in mean]
+        return [
+            Scored(values, maps)
+            for values, maps in zip(mean, attention[0].permute(1, 2, 0, 3, 4).cpu().numpy(), strict=True)
+        ]
+
+    def _predicted(self, scores: Tensor) -> Tensor:
+        """Scores of all classes (B, K, P, P) without those that are ignored.
+
+        Raises:
+            WeightsError: If these are not the classes of the card.
+        """
+        if scores.shape[1] != len(self.card.classes):
             raise WeightsError(
-                f"model.json lists {len(self.card.classes)} classes but the weights have {total.shape[1]}. "
+                f"model.json lists {len(self.card.classes)} classes but the weights have {scores.shape[1]}. "
                 f"List those of the weights."
             )
-        if self.card.ignore:
-            total = total[:, [entry.code not in self.card.ignore for entry in self.card.classes]]
-        mean: NDArray[np.float32] = (total / len(self._members)).cpu().numpy()
-        check_numbers(mean, self.card.name, self.precision, "scores")
-        return list(mean)
+        if not self.card.ignore:
+            return scores
+        return scores[:, [entry.code not in self.card.ignore for entry in self.card.classes]]
 
 
 def get_predictor(
@@ -76,6 +141,7 @@ def get_predictor(
     precision: str = "auto",
     batch_size: int | None = None,
     threads: int | None = None,
+    attends: bool = False,
 ) -> Predictor:
     """Load a model, or take it from memory if this process has loaded it in the same way before.
 
@@ -88,7 +154,8 @@ def get_predictor(
     """
 
     def load() -> Predictor:
-        return Predictor(card, load_modules(card, folder), device, precision, batch_size)
+        return Predictor(card, load_modules(card, folder), device, precision, batch_size, attends)
 
-    key = (Predictor, card.to_json(), device, precision, batch_size)  # the card names the weights by their digest
+    # The card names the weights by their digest.
+    key = (Predictor, card.to_json(), device, precision, batch_size, attends)
     return keep(key, load, threads)

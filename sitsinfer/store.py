@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 
 LOCK = "lock"
 """The file in a store that the process which writes it holds."""
+SCRATCH = "scratch"
+"""The folder in a store for what a task, or publishing, keeps on disk in forms of its own, as long as the run lasts."""
 
 Fingerprint = Mapping[str, str]
 """What decides the pixels of a run, part by part: ``{"inputs": digest, "model": digest, ...}``."""
@@ -184,9 +186,8 @@ class Store:
         for entry in described["layers"]:
             classes = tuple(ClassInfo.from_dict(item) for item in entry["classes"])
             dates = tuple(map(date.fromisoformat, entry["dates"]))
-            sequences = {"bands": tuple(entry["bands"]), "scales": tuple(entry["scales"])}
-            sequences["units"] = tuple(entry["units"])
-            layers.append(Layer(**{**entry, **sequences, "dates": dates, "classes": classes}))
+            facts: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in entry.items()}
+            layers.append(Layer(**facts | {"dates": dates, "classes": classes}))
         return cls(path, tuple(layers), GeoBox(shape, Affine(*grid["transform"]), grid["crs"]), tiles)
 
     def write(self, tile: Tile, arrays: Mapping[str, NDArray[Any]], found: bytes = b"") -> None:
@@ -325,6 +326,18 @@ class Store:
         return self.path / "tiles" / f"{name}.json"
 
 
+def make_scratch(path: Path) -> Path:
+    """The folder of a store, made if need be, for what is kept there in other forms.
+
+    Raises:
+        OutputError: If it cannot be made.
+    """
+    folder = path / SCRATCH
+    with writing_to(path):
+        folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
 def clear(path: Path) -> None:
     """Remove what a store holds, its description first, so that what is left is never taken for one; not its lock."""
     (path / "run.json").unlink(missing_ok=True)
@@ -345,7 +358,7 @@ def _strange(path: Path) -> str | None:
     """Something in a folder that no store holds; ``None`` if there is no such thing."""
     if not path.is_dir():
         return None
-    ours = {LOCK, "run.json", "run.json.tmp", "layers", "tiles", "found"}
+    ours = {LOCK, "run.json", "run.json.tmp", "layers", "tiles", "found", SCRATCH}
     return next((part.name for part in path.iterdir() if part.name not in ours), None)
 
 

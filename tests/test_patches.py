@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from sitsinfer.grid import Window
-from sitsinfer.patches import cut_patch, source_window
+from sitsinfer.patches import cut_patch, dates_seen, source_window
 from sitsinfer.series import Stack
 
 EXTENT = Window(3, -2, 11, 17)
@@ -57,6 +57,8 @@ def test_what_is_valid_goes_with_the_values(fill: str) -> None:
     patch = cut_patch(replace(stack, valid=valid), EXTENT, Window(0, -4, 8, 8), EXTENT, fill, POSITIONS)  # type: ignore[arg-type]
     assert patch is not None
     assert patch.positions.tolist() == [9, 40]
+    seen = dates_seen(replace(stack, valid=valid), EXTENT, Window(0, -4, 8, 8), EXTENT, fill)  # type: ignore[arg-type]
+    assert seen.tolist() == [False, True, True]
     assert patch.valid.shape == (2, 8, 8)
     beyond = [[1, 5], [5, 5]] if fill == "reflect" else [[5, 5]]  # row 1 mirrors row 5 at row 3
     assert np.argwhere(patch.valid[0]).tolist() == beyond

@@ -139,6 +139,47 @@ def test_networks_that_see_single_pixels_are_told_which_are_valid() -> None:
     np.testing.assert_array_equal(second[0], clouded.valid.sum(axis=0))
 
 
+class Attentive(FirstBands):
+    """Looks at dates as the first band says, with a second head that looks at the first date alone."""
+
+    def attend(self, x: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
+        shares = x[:, :, 0, ::4, ::4] / x[:, :, 0, ::4, ::4].sum(dim=1, keepdim=True)
+        first = torch.zeros_like(shares)
+        first[:, 0] = 1
+        return self(x, positions), torch.stack([shares, first])
+
+
+def test_attention_is_told_where_it_is_asked_for() -> None:
+    patch = patch_of(100, (5, 6, 9))
+    patch.values[1] = 200
+    found = list(Predictor(CARD, [Attentive()], "cpu", batch_size=2, attends=True).look_at([patch, patch_of(7), patch]))
+    assert [one.attention.shape for one in found] == [(3, 2, 2, 2), (2, 2, 2, 2), (3, 2, 2, 2)]
+    np.testing.assert_allclose(found[2].attention[:, :, 1, 0], [[0.25, 1], [0.5, 0], [0.25, 0]], rtol=1e-6)
+    (plain,) = Predictor(CARD, [Attentive()], "cpu").look_at([patch])
+    assert plain.attention is None
+    np.testing.assert_array_equal(found[0].scores, plain.scores)
+
+
+def test_attention_of_members_is_averaged() -> None:
+    card = replace(CARD, members=(Member("a", (0.0, 0.0), (1e-4, 1e-4)), Member("b", (0.01, 0.0), (1e-4, 1e-4))))
+    patch = patch_of(300, (5, 9))
+    patch.values[1] = 500
+    (found,) = Predictor(card, [Attentive(), Attentive()], "cpu", attends=True).look_at([patch])
+    shares = np.mean([[300 / 800, 500 / 800], [200 / 600, 400 / 600]], axis=0)
+    np.testing.assert_allclose(found.attention[:, 0, 0, 0], shares, rtol=1e-6)
+
+
+def test_a_process_keeps_models_with_and_without_attention_apart(tmp_path: Path) -> None:
+    options = {"input_dim": 2, "encoder_widths": [4, 4], "decoder_widths": [4, 4], "out_conv": [4, 3]}
+    options |= {"n_head": 4, "d_model": 16}
+    state = models.build("utae", options).state_dict()
+    card = weights.save(tmp_path, replace(CARD, architecture="utae", hyperparameters=options), [state])
+    (found,) = get_predictor(card, tmp_path, "cpu", "fp32", 2, None, True).look_at([patch_of(300, (5, 6, 9))])
+    assert found.attention.shape == (3, 4, 4, 4)
+    (found,) = get_predictor(card, tmp_path, "cpu", "fp32", 2).look_at([patch_of(300, (5, 6, 9))])
+    assert found.attention is None
+
+
 def test_ignored_classes_have_no_scores() -> None:
     predictor = Predictor(replace(CARD, ignore=(7,)), [FirstBands()], "cpu")
     (scores,) = predictor.scores([patch_of(300, (5, 6))])

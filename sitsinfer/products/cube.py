@@ -1,11 +1,13 @@
 """NetCDF and Zarr cubes of layers with dates, as the CF conventions 1.11 want them.
 
 One layer is a data set with dimensions time, band, y and x; several layers are a group each, named like the layer,
-which is such a data set itself. Bands without a unit are reflectance and share a variable, every other band has its
-own::
+which is such a data set itself. Spectral bands without a unit are reflectance and share a variable, every other band
+has its own; bands that are not spectral, such as heads of attention, share one that is named like the layer::
 
     reflectance(time, band, y, x)    scale_factor 0.0001
     LST(time, y, x)                  scale_factor 0.1, units "K"
+    attention(date, head, y, x)      scale_factor 0.00266667
+    cloud_mask(date, y, x)           flag_values 0, 1, flag_meanings "clear cloud"
 
 Values stay the integers that they are: who decodes ``scale_factor`` and ``_FillValue``, as xarray does unasked, gets
 reflectance and kelvin. Zarr is written in its format 2, with consolidated metadata: the one that every reader knows and
@@ -29,7 +31,7 @@ from odc.geo.geobox import GeoBox
 
 from sitsinfer.errors import OutputError
 from sitsinfer.grid import Grid, Window
-from sitsinfer.layers import Layer
+from sitsinfer.layers import SPECTRAL, ClassInfo, Layer
 from sitsinfer.products import SENSOR_TAG, DatedSource
 from sitsinfer.products.whole import check_room, whole_file, whole_folder
 from sitsinfer.products.windows import windows
@@ -46,6 +48,8 @@ MAPPING = "spatial_ref"
 """The variable that holds the CRS, by the name that rioxarray and GDAL look for."""
 LAYERS_ATTRIBUTE = "layers"
 """The attribute of the root that lists the layers, separated by spaces; a single one is in the root itself."""
+DIMENSIONS_ATTRIBUTE = "_ARRAY_DIMENSIONS"
+"""The attribute by which xarray knows the dimensions of an array in Zarr."""
 BANDS_ATTRIBUTE = "bands"
 """The attribute of a data set that lists all bands in the layer's order, separated by spaces."""
 
@@ -79,38 +83,63 @@ class _Pixels:
     bands: tuple[int, ...]
     attributes: Mapping[str, Any]
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether bands have a dimension in it."""
+        return len(self.dims) == 4
+
     def shape(self, layer: Layer, grid: Grid) -> tuple[int, ...]:
         """Its sizes."""
-        bands = (len(self.bands),) if "band" in self.dims else ()
+        bands = (len(self.bands),) if self.is_shared else ()
         return (len(layer.dates), *bands, *grid.shape)
 
     def planes(self, step: int, window: Window) -> tuple[Any, ...]:
         """Where a window of a date lies in it."""
         rows, cols = slice(window.row, window.stop_row), slice(window.col, window.stop_col)
-        return (step, slice(None), rows, cols) if "band" in self.dims else (step, rows, cols)
+        return (step, slice(None), rows, cols) if self.is_shared else (step, rows, cols)
 
 
 def _pixels(layer: Layer) -> list[_Pixels]:
     """The variables that the bands of a layer go to."""
+    time, kind = layer.dims
+    if kind != SPECTRAL:
+        told = {"long_name": layer.name, "units": "1"}
+        everything = tuple(range(len(layer.bands)))
+        return [_Pixels(layer.name, (time, kind, "y", "x"), everything, told | _encoding(layer, 0))]
     shared = tuple(index for index, unit in enumerate(layer.band_units) if not unit)
     variables = []
     if shared:
         told = {"long_name": "surface reflectance", "units": "1"}
         attributes = told | _encoding(layer, shared[0])
-        variables.append(_Pixels(REFLECTANCE, ("time", "band", "y", "x"), shared, attributes))
+        variables.append(_Pixels(REFLECTANCE, (time, kind, "y", "x"), shared, attributes))
     for index, (name, unit) in enumerate(zip(layer.bands, layer.band_units, strict=True)):
         if unit:
-            told = {"standard_name": "surface_temperature"} if unit == "K" else {"long_name": name}
+            told = {"standard_name": "surface_temperature"} if unit == "K" else {"long_name": name.replace("_", " ")}
             attributes = {**told, "units": unit} | _encoding(layer, index)
-            variables.append(_Pixels(name, ("time", "y", "x"), (index,), attributes))
+            variables.append(_Pixels(name, (time, "y", "x"), (index,), attributes))
     return variables
 
 
 def _encoding(layer: Layer, band: int) -> dict[str, Any]:
     """How the stored values of a band become quantities on the ground."""
     scale = layer.band_scales[band]
-    mapping = {"grid_mapping": MAPPING, "coordinates": MAPPING}
-    return mapping if scale == 1 else {"scale_factor": scale, **mapping}
+    encoding: dict[str, Any] = {"grid_mapping": MAPPING, "coordinates": MAPPING}
+    if layer.classes:
+        encoding["flag_values"] = np.array([entry.code for entry in layer.classes], layer.dtype)
+        encoding["flag_meanings"] = " ".join(entry.name for entry in layer.classes)
+        encoding["flag_colors"] = " ".join("#{:02x}{:02x}{:02x}".format(*entry.color) for entry in layer.classes)
+    return encoding if scale == 1 else {"scale_factor": scale, **encoding}
+
+
+def _classes(attributes: Any) -> tuple[ClassInfo, ...]:
+    """The legend in a variable's attributes, as :func:`_encoding` left it."""
+    if "flag_values" not in attributes:
+        return ()
+    names, colors = attributes["flag_meanings"].split(), attributes["flag_colors"].split()
+    return tuple(
+        ClassInfo(int(code), name, (int(color[1:3], 16), int(color[3:5], 16), int(color[5:7], 16)))
+        for code, name, color in zip(attributes["flag_values"], names, colors, strict=True)
+    )
 
 
 def _coordinates(layer: Layer, grid: Grid) -> list[_Coordinate]:
@@ -118,11 +147,15 @@ def _coordinates(layer: Layer, grid: Grid) -> list[_Coordinate]:
     assert grid.crs is not None, "every grid of ours has a CRS"
     days = np.array([(date - EPOCH).days for date in layer.dates], np.int32)
     time = {"standard_name": "time", "units": f"days since {EPOCH}", "calendar": "standard", "axis": "T"}
-    found = [_Coordinate("time", ("time",), days, time)]
-    reflectance = [variable for variable in _pixels(layer) if "band" in variable.dims]
-    for variable in reflectance:
-        names = np.array([layer.bands[band] for band in variable.bands])
-        found.append(_Coordinate("band", ("band",), names, {"long_name": "spectral band"}))
+    name, kind = layer.dims
+    found = [_Coordinate(name, (name,), days, time)]
+    for variable in _pixels(layer):
+        if variable.is_shared and kind == SPECTRAL:
+            names = np.array([layer.bands[band] for band in variable.bands])
+            found.append(_Coordinate(kind, (kind,), names, {"long_name": "spectral band"}))
+        elif variable.is_shared:
+            numbers = np.arange(1, len(variable.bands) + 1, dtype=np.int32)
+            found.append(_Coordinate(kind, (kind,), numbers, {"long_name": kind}))
     axes = {axis["axis"].lower(): axis for axis in grid.crs.proj.cs_to_cf()}
     for name, centres in zip("yx", _centres(grid), strict=True):
         found.append(_Coordinate(name, (name,), centres, axes[name]))
@@ -247,13 +280,17 @@ class _Zarr:
 
     def add_coordinate(self, group: Any, coordinate: _Coordinate) -> None:
         values = coordinate.values
-        attributes = {"_ARRAY_DIMENSIONS": list(coordinate.dims), **coordinate.attributes}
+        attributes = {DIMENSIONS_ATTRIBUTE: list(coordinate.dims), **coordinate.attributes}
         array = group.create_array(
             coordinate.name, shape=values.shape, dtype=values.dtype, attributes=attributes, fill_value=None
         )
         array[...] = values
 
     def add_pixels(self, group: Any, variable: _Pixels, layer: Layer, shape: tuple[int, ...]) -> Any:
+        told = {
+            name: value.tolist() if isinstance(value, np.ndarray) else value
+            for name, value in variable.attributes.items()
+        }
         return group.create_array(
             variable.name,
             shape=shape,
@@ -261,7 +298,7 @@ class _Zarr:
             chunks=_chunks(shape),
             fill_value=layer.nodata,
             compressors=BLOSC,
-            attributes={"_ARRAY_DIMENSIONS": list(variable.dims), **variable.attributes},
+            attributes={DIMENSIONS_ATTRIBUTE: list(variable.dims), **told},
         )
 
 
@@ -331,7 +368,7 @@ def _write_data_set(format: _Format, group: Any, source: DatedSource, path: Path
             values = one.read(window)
             check_room(path, values.nbytes)
             for variable, array in zip(variables, arrays, strict=True):
-                part = values[list(variable.bands)] if "band" in variable.dims else values[variable.bands[0]]
+                part = values[list(variable.bands)] if variable.is_shared else values[variable.bands[0]]
                 array[variable.planes(step, window)] = part
 
 
@@ -369,6 +406,7 @@ class CubeLayer:
         grid: Where its pixels lie.
         path: The cube, for messages.
         group: The open data set.
+        variables: What its bands lie in.
         steps: Which time steps it is.
     """
 
@@ -376,6 +414,7 @@ class CubeLayer:
     grid: Grid
     path: Path
     group: Any
+    variables: tuple[_Pixels, ...]
     steps: tuple[int, ...]
 
     def on(self, date: datetime.date) -> Self:
@@ -390,7 +429,7 @@ class CubeLayer:
         """
         out = np.empty((len(self.steps), len(self.layer.bands), *window.shape), self.layer.dtype)
         with _named(self.path):
-            for variable in _pixels(self.layer):
+            for variable in self.variables:
                 array = self.group[variable.name]
                 for values, step in zip(out, self.steps, strict=True):
                     values[list(variable.bands)] = array[variable.planes(step, window)]
@@ -442,10 +481,12 @@ def read_cube_tags(path: Path) -> dict[str, str]:
 def _cube_layer(path: Path, name: str, group: Any) -> CubeLayer:
     """Describe a data set, as :func:`_pixels` and :func:`_coordinates` left it."""
     bands = tuple(str(group.attrs[BANDS_ATTRIBUTE]).split())
-    variables = [group[band] if band in group else group[REFLECTANCE] for band in bands]
-    units = tuple("" if variable.attrs["units"] == "1" else str(variable.attrs["units"]) for variable in variables)
+    shared = name if name in group else REFLECTANCE
+    variables = [group[band if band in group else shared] for band in bands]
+    units = tuple(str(group[band].attrs["units"]) if band in group else "" for band in bands)
     scales = tuple(float(variable.attrs.get("scale_factor", 1)) for variable in variables)
-    dates = tuple(EPOCH + datetime.timedelta(days=int(day)) for day in group["time"][...])
+    time, *kind = _dimensions(max(variables, key=lambda variable: len(variable.shape)))[:-2]
+    dates = tuple(EPOCH + datetime.timedelta(days=int(day)) for day in group[time][...])
     layer = Layer(
         name,
         str(variables[0].dtype),
@@ -454,11 +495,19 @@ def _cube_layer(path: Path, name: str, group: Any) -> CubeLayer:
         scales if set(scales) != {1.0} else (),
         units if any(units) else (),
         dates,
+        (time, kind[0] if kind else SPECTRAL),
+        _classes(variables[0].attrs),
     )
     mapping = group[MAPPING].attrs
     transform = Affine.from_gdal(*map(float, mapping["GeoTransform"].split()))
     grid = GeoBox(variables[0].shape[-2:], transform, mapping["crs_wkt"])
-    return CubeLayer(layer, grid, path, group, tuple(range(len(dates))))
+    return CubeLayer(layer, grid, path, group, tuple(_pixels(layer)), tuple(range(len(dates))))
+
+
+def _dimensions(variable: Any) -> list[str]:
+    """Names of the dimensions of a variable: an attribute in Zarr, a property in NetCDF."""
+    names = variable.attrs.get(DIMENSIONS_ATTRIBUTE)
+    return list(variable.dimensions if names is None else names)
 
 
 def _fill_value(variable: Any) -> float:

@@ -190,6 +190,15 @@ class Series:
         narrowed = tuple(replace(a, images=tuple(_narrow(a.images, bands))) for a in kept)
         return replace(self, acquisitions=narrowed, bands=tuple(bands))
 
+    def without_masks(self) -> "Series":
+        """The same series, with every pixel that has data taken for seen; clouds, shadows and all."""
+        return replace(
+            self,
+            acquisitions=tuple(
+                replace(a, images=tuple(replace(image, masks=()) for image in a.images)) for a in self.acquisitions
+            ),
+        )
+
     def days(self, reference: date) -> NDArray[np.int64]:
         """Days of the acquisitions since a reference date, (T,)."""
         return np.array([(day - reference).days for day in self.dates], np.int64)

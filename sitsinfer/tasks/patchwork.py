@@ -7,17 +7,21 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sitsinfer.area import Area
 from sitsinfer.errors import WeightsError
 from sitsinfer.grid import Grid, Lattice, Window, offset_in, whole
-from sitsinfer.patches import Patch, cut_patch, source_window
+from sitsinfer.patches import Patch, cut_patch, dates_seen, source_window
 from sitsinfer.series import Series, Stack, read_stack
 from sitsinfer.tasks import describe, digest
 from sitsinfer.weights import Card
+
+if TYPE_CHECKING:
+    from sitsinfer.predict import Predictor
 
 Found = TypeVar("Found")
 
@@ -169,6 +173,17 @@ class PatchTask:
         seen: deque[Window] = deque()
         for found in look_at(self._cut(stack, core, seen)):
             yield seen.popleft(), found
+
+    def dates_seen(self, stack: Stack, core: Window, patch: Window) -> NDArray[np.bool_]:
+        """Which dates of what was read for a core one of its patches sees, (T,)."""
+        return dates_seen(stack, self.window(core), patch, self.extent, self.card.fill)
+
+    def predictor(self, threads: int, *, attends: bool = False) -> "Predictor":
+        """The model that scores patches, ready on the device, with so many threads on a CPU."""
+        from sitsinfer.predict import get_predictor
+
+        options = self.device, self.precision, self.batch_size
+        return get_predictor(self.card, self.weights, *options, threads, attends)
 
     def _cut(self, stack: Stack, core: Window, cut: deque[Window]) -> Iterator[Patch]:
         """Yield the patches of a core that see a valid pixel, and note in ``cut`` where each lies."""

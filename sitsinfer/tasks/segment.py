@@ -10,7 +10,9 @@ from sitsinfer.grid import Window
 from sitsinfer.layers import Layer
 from sitsinfer.series import Stack
 from sitsinfer.tasks import TileResult
-from sitsinfer.tasks.patchwork import NODATA, PatchTask
+from sitsinfer.tasks.attention import LARGEST_TILE as ATTENTION_TILE
+from sitsinfer.tasks.attention import LAYER, AttentionBlend, attention_bytes, attention_layer
+from sitsinfer.tasks.patchwork import LARGEST_TILE, NODATA, PatchTask
 
 FULL = 250
 """Stored value of a probability of 1: steps of 0.004 that still leave room for nodata."""
@@ -26,49 +28,77 @@ class Segment(PatchTask):
     Attributes:
         probabilities: Whether to put out a band of probabilities for each class.
         confidence: Whether to put out the probability of the class decided for.
+        attention: Whether to put out what each head of the model's attention gives each date.
     """
 
     probabilities: bool = False
     confidence: bool = False
+    attention: bool = False
 
     @property
     def layers(self) -> tuple[Layer, ...]:
-        """``classes``, and if asked for ``probabilities`` and ``confidence``."""
+        """``classes``, and if asked for ``probabilities``, ``confidence`` and ``attention``.
+
+        Raises:
+            WeightsError: If the model has no attention to tell.
+        """
         layers = [Layer("classes", "uint8", NODATA, ("class",), classes=self.card.predicted)]
         if self.probabilities:
             names = tuple(entry.name for entry in self.card.predicted)
             layers.append(Layer("probabilities", "uint8", NODATA, names, scales=(1 / FULL,) * len(names)))
         if self.confidence:
             layers.append(Layer("confidence", "uint8", NODATA, ("confidence",), scales=(1 / FULL,)))
+        if self.attention:
+            layers.append(self._attention_layer)
         return tuple(layers)
+
+    @property
+    def _attention_layer(self) -> Layer:
+        return attention_layer(self.card, self.series.dates)
+
+    @property
+    def largest_tile(self) -> int:
+        """:data:`~sitsinfer.tasks.patchwork.LARGEST_TILE`, or with attention less."""
+        return ATTENTION_TILE if self.attention else LARGEST_TILE
 
     def _decisive(self) -> dict[str, Any]:
         return {**super()._decisive(), "layers": [layer.name for layer in self.layers]}
 
     def tile_bytes(self, size: int) -> int:
-        """A tile's stack, and its blended scores with one copy."""
-        return self.stack_bytes(size) + 2 * size * size * len(self.card.classes) * np.dtype(np.float32).itemsize
+        """A tile's stack, its blended scores with one copy, and its attention."""
+        scores = 2 * size * size * len(self.card.classes) * np.dtype(np.float32).itemsize
+        attention = attention_bytes(self._attention_layer, size) if self.attention else 0
+        return self.stack_bytes(size) + scores + attention
 
     def compute(self, inputs: Stack, core: Window, threads: int) -> TileResult:
         """Score the patches of a core, blend, decide."""
         rows, cols = core.slices_in(self.window(core))
-        observed: NDArray[np.bool_] = np.any(inputs.valid[:, rows, cols], axis=0)
+        valid = inputs.valid[:, rows, cols]
+        observed: NDArray[np.bool_] = np.any(valid, axis=0)
         if not observed.any():
             return TileResult()
-        scores = self._blend(inputs, core, threads)
-        return TileResult(self._decide(scores, observed), int(observed.sum()))
+        attention = AttentionBlend(self._attention_layer, core) if self.attention else None
+        layers = self._decide(self._blend(inputs, core, threads, attention), observed)
+        if attention is not None:
+            layers[LAYER] = attention.steps(valid).reshape(-1, *core.shape)
+        return TileResult(layers, int(observed.sum()))
 
-    def _blend(self, stack: Stack, core: Window, threads: int) -> NDArray[np.float32]:
-        """Scores of a core, (K, height, width): the weighted sum over its patches, in the lattice's order."""
-        from sitsinfer.predict import get_predictor
+    def _blend(
+        self, stack: Stack, core: Window, threads: int, attention: AttentionBlend | None = None
+    ) -> NDArray[np.float32]:
+        """Scores of a core, (K, height, width): the weighted sum over its patches, in the lattice's order.
 
-        predictor = get_predictor(self.card, self.weights, self.device, self.precision, self.batch_size, threads)
+        Attention is added to ``attention``, where that is wanted.
+        """
         weights = self.lattice.weights()
         blended = np.zeros((len(self.card.predicted), *core.shape), np.float32)
-        for patch, values in self.look(stack, core, predictor.scores):
+        predictor = self.predictor(threads, attends=attention is not None)
+        for patch, found in self.look(stack, core, predictor.look_at):
             shared = patch.intersection(core)
             inner = shared.slices_in(patch)
-            blended[:, *shared.slices_in(core)] += values[:, *inner] * weights[inner]
+            blended[:, *shared.slices_in(core)] += found.scores[:, *inner] * weights[inner]
+            if attention is not None and found.attention is not None:
+                attention.add(patch, found.attention, self.dates_seen(stack, core, patch), weights)
         return blended
 
     def _decide(self, scores: NDArray[np.float32], observed: NDArray[np.bool_]) -> dict[str, NDArray[np.uint8]]:

@@ -11,11 +11,12 @@ from odc.geo.geobox import GeoBox
 
 from sitsinfer.errors import OutputError, SeriesError
 from sitsinfer.grid import Window, whole
+from sitsinfer.layers import ClassInfo, Layer
 from sitsinfer.products import cube
 from sitsinfer.products.cube import open_cube, read_cube_tags, write_cube
 from sitsinfer.products.windows import STEP, windows
 from sitsinfer.series import open_series, read_stack
-from tests.products.conftest import DATES
+from tests.products.conftest import DATES, DatedArray, utm_grid
 
 TAGS = {"SOFTWARE": "sitsinfer 0.1", "FINGERPRINT": '{"inputs": "abc"}'}
 SENSORS = {"landsat": "landsat-8"}
@@ -243,3 +244,41 @@ def test_full_disk_is_one_line_and_leaves_nothing(ending, looked_for, tiny_disk,
     with pytest.raises(OutputError, match=r"^Cannot write .*the disk is full.* MB are free in .*Make room.*$"):
         write_cube([source], tiny_disk / f"l3a{ending}", TAGS)
     assert list(tiny_disk.iterdir()) == []
+
+
+def attention_source(height: int, width: int) -> DatedArray:
+    """Attention of three heads: bands that are not spectral."""
+    layer = Layer(
+        "attention", "uint8", 255, ("head1", "head2", "head3"), (0.004,) * 3, dates=DATES, dims=("date", "head")
+    )
+    values = np.random.default_rng(3).integers(0, 256, (layer.depth, height, width), np.uint8)
+    return DatedArray(layer, utm_grid(height, width), values)
+
+
+@ENDINGS
+def test_heads_of_attention_are_a_dimension(ending, tmp_path):
+    source = attention_source(21, 34)
+    write_cube([source], tmp_path / f"att{ending}", TAGS)
+    with decoded(tmp_path / f"att{ending}") as found:
+        assert found.attention.dims == ("date", "head", "y", "x")
+        assert [str(day)[:10] for day in found.date.values] == [str(day) for day in DATES]
+        assert found["head"].values.tolist() == [1, 2, 3]
+        stored = source.values.reshape(3, 3, 21, 34)
+        np.testing.assert_allclose(found.attention, np.where(stored == 255, np.nan, stored * 0.004), rtol=1e-6)
+    with open_cube(tmp_path / f"att{ending}") as (layer,):
+        assert (layer.layer, layer.grid) == (source.layer, source.grid)
+        np.testing.assert_array_equal(layer.on(DATES[1]).read(Window(2, 3, 7, 9)), source.values[3:6, 2:9, 3:12])
+
+
+@ENDINGS
+def test_classes_are_flags(ending, tmp_path):
+    classes = (ClassInfo(0, "clear", (1, 22, 255)), ClassInfo(1, "cloud", (255, 250, 9)))
+    mask = Layer("mask", "uint8", 255, ("cloud_mask",), (), ("1",), DATES, ("date", "band"), classes)
+    source = DatedArray(mask, utm_grid(5, 9), np.arange(135, dtype=np.uint8).reshape(3, 5, 9) % 2)
+    write_cube([attention_source(5, 9), source], tmp_path / f"two{ending}", TAGS)
+    with decoded(tmp_path / f"two{ending}", "mask") as found:
+        assert found.cloud_mask.dims == ("date", "y", "x")
+        assert list(found.cloud_mask.attrs["flag_values"]) == [0, 1]
+        assert found.cloud_mask.attrs["flag_meanings"] == "clear cloud"
+    with open_cube(tmp_path / f"two{ending}") as (_, layer):
+        assert (layer.layer, layer.grid) == (replace(mask, scales=()), source.grid)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from sitsinfer.errors import SeriesError
-from sitsinfer.grid import whole
+from sitsinfer.grid import Window, whole
 from sitsinfer.series import open_series, read_stack
 from sitsinfer.series.types import listing
 from tests.conftest import BANDS, DATES, place_values, write_raster
@@ -104,3 +104,16 @@ def test_a_series_travels_small(series_folder: Folder) -> None:
     data = pickle.dumps(series)
     assert pickle.loads(data) == series
     assert len(data) < 6000
+
+
+def test_without_masks_every_pixel_with_data_is_seen(series_folder: Folder) -> None:
+    folder = series_folder(nodata=0)
+    write_raster(folder.parent / "s2_mask" / "m_20220322.tif", np.ones((1, 23, 31), np.uint8), nodata=None)
+    series = open_series(folder)
+    assert [len(a.images[0].masks) for a in series.acquisitions] == [0, 1, 0]
+    bare = series.without_masks()
+    assert [len(a.images[0].masks) for a in bare.acquisitions] == [0, 0, 0]
+    assert len(bare.inputs()) == len(series.inputs()) - 1
+    window = Window(2, 3, 5, 7)
+    assert read_stack(series, window, series.grid).valid.any(axis=(1, 2)).tolist() == [True, False, True]
+    assert read_stack(bare, window, series.grid).valid.all()

@@ -1,5 +1,6 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from itertools import tee
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from sitsinfer.errors import GridError, WeightsError
 from sitsinfer.grid import Tiles, Window, whole, window_grid
 from sitsinfer.layers import ClassInfo
 from sitsinfer.patches import Patch
+from sitsinfer.predict import Scored
 from sitsinfer.tasks import patchwork
 from sitsinfer.tasks.patchwork import NODATA
 from sitsinfer.tasks.segment import FULL, Segment
@@ -21,7 +23,24 @@ from tests.land import DATES, Land
 CARD = replace(FAKE, classes=tuple(ClassInfo(code, f"class {code}", (code, 0, 0)) for code in (3, 7, 20)))
 
 
-class PixelModel:
+class Model:
+    """Scores patches, and tells an attention of them."""
+
+    def scores(self, patches: Iterable[Patch]) -> Iterator[NDArray[np.float32]]:
+        raise NotImplementedError
+
+    def look_at(self, patches: Iterable[Patch]) -> Iterator[Scored]:
+        patches, again = tee(patches)
+        return (Scored(scores, attention(patch)) for scores, patch in zip(self.scores(patches), again, strict=True))
+
+
+def attention(patch: Patch) -> NDArray[np.float32]:
+    """Of two heads at a quarter of the resolution, (T, 2, 4, 4): the share of each date in the sum of a band."""
+    coarse = 1 + patch.values[:, :, ::4, ::4].astype(np.float32)
+    return coarse / coarse.sum(axis=0)
+
+
+class PixelModel(Model):
     """Sees one pixel at a time: scores are whole numbers that tell sums of its values apart."""
 
     def scores(self, patches: Iterable[Patch]) -> Iterator[NDArray[np.float32]]:
@@ -30,7 +49,7 @@ class PixelModel:
             yield np.stack([total % n for n in (5, 7, 11)]).astype(np.float32)
 
 
-class PatchModel:
+class PatchModel(Model):
     """Sees the whole patch, as networks that normalise over it do."""
 
     def scores(self, patches: Iterable[Patch]) -> Iterator[NDArray[np.float32]]:
@@ -61,7 +80,7 @@ def make(land: Land, window: Window | None = None, **options: Any) -> Segment:
 def tiled(task: Segment, size: int, shift: tuple[int, int] | None = None) -> dict[str, NDArray[Any]]:
     """The layers of the whole grid, made tile by tile."""
     area = whole(task.grid)
-    mosaic = {layer.name: np.full((len(layer.bands), *area.shape), NODATA) for layer in task.layers}
+    mosaic = {layer.name: np.full((layer.depth, *area.shape), NODATA) for layer in task.layers}
     for tile in Tiles(area.shape, size, task.tile_shift if shift is None else shift):
         result = task.compute(task.read(tile.core), tile.core, 1)
         for name, values in result.layers.items():
@@ -113,6 +132,64 @@ def test_tile_size_and_shift_change_nothing(
     for size, shift in ((5, None), (12, None), (17, (3, 9)), (30, (0, 0))):
         for name, values in tiled(task, size, shift).items():
             np.testing.assert_array_equal(values, expected[name], err_msg=f"{name} at {size}")
+
+
+@pytest.mark.parametrize(("margin", "blend"), [(0, 0), (4, 4)])
+def test_attention_does_not_depend_on_tiles_either(land: Land, margin: int, blend: int) -> None:
+    task = replace(make(land, margin=margin, blend=blend, hyperparameters={"n_head": 2}), attention=True)
+    expected = tiled(task, 1000)["attention"]
+    assert expected.shape == (3 * 2, 37, 53)
+    for size, shift in ((5, None), (17, (3, 9)), (30, (0, 0))):
+        np.testing.assert_array_equal(tiled(task, size, shift)["attention"], expected)
+
+
+def test_attention_is_nodata_where_a_pixel_was_not_observed_on_that_date(land: Land) -> None:
+    task = replace(make(land, margin=4, blend=4, hyperparameters={"n_head": 2}), attention=True)
+    found = tiled(task, 100)["attention"].reshape(3, 2, 37, 53)
+    for head in (0, 1):
+        np.testing.assert_array_equal(found[:, head] != NODATA, land.valid)
+    everywhere = land.valid.all(axis=0)
+    np.testing.assert_allclose(found[:, :, everywhere].sum(axis=0, dtype=int), 250, atol=2)
+
+
+def test_attention_is_that_of_the_dates_that_a_patch_sees(land: Land, monkeypatch: pytest.MonkeyPatch) -> None:
+    class LastDate(PixelModel):
+        def look_at(self, patches: Iterable[Patch]) -> Iterator[Scored]:
+            for found in super().look_at(patches):
+                assert found.attention is not None
+                last = np.zeros_like(found.attention)
+                last[-1] = 1
+                yield replace(found, attention=last)
+
+    use(monkeypatch, land, LastDate())
+    land.valid[:] = True
+    land.valid[2, :, :20] = False
+    found = tiled(replace(make(land, hyperparameters={"n_head": 2}), attention=True), 100)["attention"]
+    found = found.reshape(3, 2, 37, 53)
+    (edge,) = {patch.col for patch in make(land).lattice.patches(whole(land.grid)) if patch.col < 20 < patch.col + 16}
+    assert (found[1, :, :, :edge] == FULL).all(), "patches that lack the third date look at the second"
+    assert (found[1, :, :, edge:] == 0).all()
+    assert (found[2, :, :, 20:] == FULL).all()
+
+
+def test_scores_are_the_same_with_attention(land: Land) -> None:
+    task = make(land, margin=4, blend=4)
+    np.testing.assert_array_equal(
+        tiled(replace(task, attention=True, card=replace(task.card, hyperparameters={"n_head": 2})), 20)["classes"],
+        tiled(task, 20)["classes"],
+    )
+
+
+def test_attention_is_asked_for_only_of_models_that_tell_it(land: Land) -> None:
+    task = replace(make(land, architecture="unet3d"), attention=True)
+    with pytest.raises(WeightsError, match="'fake' is a unet3d, which tells no attention.* utae, pixel_ltae"):
+        _ = task.layers
+
+
+def test_attention_has_its_share_of_memory(land: Land) -> None:
+    task = make(land, hyperparameters={"n_head": 2})
+    more = replace(task, attention=True).tile_bytes(100) - task.tile_bytes(100)
+    assert more == 100 * 100 * 3 * 2 * (4 + 1 + 1)
 
 
 @pytest.mark.parametrize("corner", [(0, 0), (1, 1), (5, 3), (11, 27)])
@@ -180,6 +257,7 @@ def test_every_option_that_changes_a_pixel_changes_the_fingerprint(land: Land) -
         replace(task, margin=2),
         replace(task, reference_date=DATES[1]),
         replace(task, probabilities=True),
+        replace(task, attention=True),
         replace(task, precision="bf16"),
         make(land, Window(0, 0, 5, 5)),
         replace(task, card=replace(CARD, digest="1" * 64)),
