@@ -3,29 +3,31 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 import sitsinfer
 from sitsinfer.layers import ClassInfo
-from sitsinfer.training.loop import Options
-from sitsinfer.training.presets import Task
-from sitsinfer.training.samples import Scene, statistics
+from sitsinfer.series import Series
+from sitsinfer.training import loop
+from sitsinfer.training.presets import Command
+from sitsinfer.training.samples import CropOptions, Scene, statistics
 from sitsinfer.weights import Card, Member
 
-_DAY_ZERO = datetime.date(2018, 9, 1)  # of PASTIS
+DAY_ZERO = datetime.date(2018, 9, 1)
+"""Day 0 of ``days`` where none is given: that of PASTIS."""
 
 
 def draft_card(
-    options: Options,
+    options: CropOptions,
     scenes: Sequence[Scene],
     *,
-    task: Task,
+    task: Literal["segment", "panoptic"],
     classes: tuple[ClassInfo, ...],
     ignore: tuple[int, ...] = (),
-    hyperparameters: dict[str, Any],
+    hyperparameters: Mapping[str, Any],
 ) -> Card:
-    """Describe a model before it is trained, without blending and without a digest.
+    """Describe a model for patches before it is trained, without blending and without a digest.
 
     Args:
         options: How it is trained.
@@ -39,32 +41,53 @@ def draft_card(
         TrainingError: If a band is the same everywhere.
     """
     low, high = options.dates
-    series, stack = scenes[0].series, scenes[0].stack
+    told = f"{len(scenes)} labelled series, in crops of {options.crop} pixels with {low} to {high} dates"
     return Card(
-        name=options.name,
-        title=f"{options.architecture} trained by sitsinfer",
-        description=(
-            f"Trained by sitsinfer {sitsinfer.__version__} on {len(scenes)} labelled series, in crops of "
-            f"{options.crop} pixels with {low} to {high} dates."
-        ),
-        architecture=options.architecture,
-        hyperparameters=hyperparameters,
+        **draft_entries(options, scenes[0].series, told, task, classes, hyperparameters),
         task=task,
-        sensor=series.sensor,
-        bands=series.bands,
-        scale=float(str(stack.scale[0])),
-        offset=float(str(stack.offset[0])),
         positions=options.positions or "day-of-year",
-        reference_date=options.reference_date or _DAY_ZERO,
+        reference_date=options.reference_date or DAY_ZERO,
         patch=options.patch,
         margin=options.margin,
         blend=0,
         fill=options.fill or "reflect",
         members=(Member("", *statistics(scenes)),),
-        classes=classes,
         ignore=ignore,
-        licence="",
-        citation="",
-        source=f"sitsinfer train {task}",
-        digest="0" * 64,
     )
+
+
+def draft_entries(
+    options: loop.Options,
+    series: Series,
+    told: str,
+    command: Command,
+    classes: tuple[ClassInfo, ...],
+    hyperparameters: Mapping[str, Any],
+) -> dict[str, Any]:
+    """The fields that all cards have, whatever the training, and that follow from options and data.
+
+    Args:
+        options: How the model is trained.
+        series: One of those that it is trained on; sensor, bands and scaling are its.
+        told: What it is trained on, for people.
+        command: Which training.
+        classes: The legend, in the order of its channels.
+        hyperparameters: Of its architecture, all of them.
+    """
+    first = series.acquisitions[0]
+    return {
+        "name": options.name,
+        "title": f"{options.architecture} trained by sitsinfer",
+        "description": f"Trained by sitsinfer {sitsinfer.__version__} on {told}.",
+        "architecture": options.architecture,
+        "hyperparameters": dict(hyperparameters),
+        "sensor": series.sensor,
+        "bands": series.bands,
+        "scale": first.scale,
+        "offset": first.offset,
+        "classes": classes,
+        "licence": "",
+        "citation": "",
+        "source": f"sitsinfer train {command}",
+        "digest": "0" * 64,
+    }

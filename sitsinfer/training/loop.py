@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import json
 import logging
 import shutil
@@ -10,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -18,10 +17,13 @@ from torch import Tensor, nn
 
 from sitsinfer import models, weights
 from sitsinfer.device import lay_out, resolve_device
-from sitsinfer.errors import ModelError, OutputError, TrainingError
-from sitsinfer.weights import Card
+from sitsinfer.errors import OutputError, TrainingError
+from sitsinfer.weights import Card, ParcelCard
 
 _LOG = logging.getLogger(__name__)
+
+Trained = TypeVar("Trained", Card, ParcelCard)
+Trained_co = TypeVar("Trained_co", Card, ParcelCard, covariant=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,18 +35,12 @@ class Options:
         architecture: A key of :data:`~sitsinfer.models.ARCHITECTURES`.
         hyperparameters: Those of the architecture, but for the numbers of bands and classes.
         bands: Bands to use; None for all.
-        positions: What dates are to the network; None for days of the year.
-        reference_date: Day 0 of ``days``; None for that of PASTIS.
         ignore_label: A class code that means no label, besides the nodata of the labels.
-        patch: Height and width of patches in validation and mapping, in pixels.
-        margin: See :class:`~sitsinfer.weights.Card`.
-        fill: Likewise; None for ``reflect``.
-        crop: Height and width of training crops, in pixels.
-        dates: Fewest and most dates of a crop; each step draws a number between.
-        batch_size: Crops a step.
+        batch_size: Samples a step.
         steps: How many steps.
         rate: Highest learning rate; it rises over the first steps and falls to 0 along a cosine.
-        validation: Share of each scene that is kept for validation.
+        weight_decay: What weights shrink by in a step, as a share of the learning rate.
+        validation: Share of the data that is kept for validation.
         validate_every: Steps from one validation, and checkpoint, to the next.
         patience: Validations without a better score after which training stops.
         seed: Decides everything that is random.
@@ -55,17 +51,11 @@ class Options:
     architecture: str
     hyperparameters: Mapping[str, Any]
     bands: tuple[str, ...] | None = None
-    positions: Literal["days", "day-of-year"] | None = None
-    reference_date: datetime.date | None = None
     ignore_label: int | None = None
-    patch: int = 128
-    margin: int = 4
-    fill: weights.Fill | None = None
-    crop: int = 64
-    dates: tuple[int, int] = (12, 24)
     batch_size: int = 4
     steps: int = 4000
     rate: float = 2e-3
+    weight_decay: float = 0.0
     validation: float = 0.2
     validate_every: int = 200
     patience: int = 10
@@ -76,18 +66,24 @@ class Options:
         """Check what the command line cannot.
 
         Raises:
-            TrainingError: If the numbers of dates do not fit each other, or no class can have the ignored code.
+            TrainingError: If no class can have the ignored code.
         """
-        fewest, most = self.dates
-        if not 1 <= fewest <= most:
-            raise TrainingError(
-                f"Crops cannot have {fewest} to {most} dates. Give the fewest, 1 or more, and the most."
-            )
         if self.ignore_label is not None and not 0 <= self.ignore_label <= 255:
             raise TrainingError(f"The ignored label is {self.ignore_label}. Expected a class code from 0 to 255.")
 
 
-class Course(Protocol):
+def check_dates(dates: tuple[int, int]) -> None:
+    """See that samples can have a number of dates from the fewest to the most.
+
+    Raises:
+        TrainingError: If they cannot.
+    """
+    fewest, most = dates
+    if not 1 <= fewest <= most:
+        raise TrainingError(f"Samples cannot have {fewest} to {most} dates. Give the fewest, 1 or more, and the most.")
+
+
+class Course(Protocol[Trained_co]):
     """What a network is taught, and how it is examined: what differs between tasks.
 
     Attributes:
@@ -105,12 +101,12 @@ class Course(Protocol):
         """How to train."""
 
     @property
-    def card(self) -> Card:
+    def card(self) -> Trained_co:
         """The card of the network."""
 
     @property
     def module(self) -> nn.Module:
-        """The network, on its device."""
+        """The network, on its device; of an ensemble, its members by name."""
 
     def rates(self) -> list[tuple[list[nn.Parameter], float]]:
         """Parameters, and the share of the learning rate that they learn with; every parameter once."""
@@ -126,17 +122,17 @@ class Course(Protocol):
     def validate(self) -> float:
         """Score what was kept apart, from 0 to 1."""
 
-    def finish(self, best: Mapping[str, Tensor]) -> Card:
+    def finish(self, best: Mapping[str, Tensor]) -> Trained_co:
         """The card of the network with its best weights."""
 
 
 def train(
-    start: Callable[[], Course],
+    start: Callable[[], Course[Trained]],
     out: Path,
     *,
     overwrite: bool = False,
     progress: Callable[[int, float], None] | None = None,
-) -> Card:
+) -> Trained:
     """Train a network and write the model of the best validation score.
 
     Until it is done, checkpoints lie in a folder beside ``out``, with ``.partial`` added to its name. The same call
@@ -172,51 +168,36 @@ def train(
             run.save(partial)
     card = course.finish(run.best)
     card = replace(card, description=f"{card.description} Validation {course.measure} {run.best_score:.3f}.")
-    card = weights.save(out, card, [run.best])
+    card = weights.save(out, card, [_member(run.best, prefix) for prefix in card.prefixes])
     shutil.rmtree(partial, ignore_errors=True)
     return card
 
 
-def build(card: Card, options: Options) -> nn.Module:
-    """Build the network of a card on the device of the options; its weights depend on the seed alone."""
+def build(card: Card | ParcelCard, options: Options) -> nn.Module:
+    """Build the network of a card on the device of the options; its weights depend on the seed alone.
+
+    Returns:
+        The network, or the networks of an ensemble by the names of its members.
+    """
     torch.manual_seed(options.seed)
-    module = models.build(card.architecture, card.hyperparameters)
+    networks = {member.name: models.build(card.architecture, card.hyperparameters) for member in card.members}
+    module = nn.ModuleDict(networks) if len(networks) > 1 else networks[card.members[0].name]
     # In the layout that validation computes in from the start: a resumed run has it from the start as well.
     return lay_out(module.to(resolve_device(options.device)))
 
 
-@torch.inference_mode()
-def check_sizes(
-    card: Card, options: Options, device: torch.device, network: Callable[[Tensor, Tensor], object]
-) -> None:
-    """See that a network takes crops and patches of the sizes asked for, by showing it empty ones.
-
-    Args:
-        card: Of the network.
-        options: How it will be trained.
-        device: Where it lies.
-        network: Takes a series (B, T, C, H, W) and positions (B, T); in evaluation mode, or its statistics would learn.
-
-    Raises:
-        TrainingError: If it does not.
-    """
-    dates = options.dates[0]
-    for what, size in (("Crops", options.crop), ("Patches", options.patch)):
-        empty = torch.zeros(1, dates, len(card.bands), size, size, device=device)
-        try:
-            network(empty, torch.zeros(1, dates, dtype=torch.int64, device=device))
-        except ModelError as error:
-            raise TrainingError(
-                f"{what} of {size} pixels and {dates} dates do not suit the network. {error}"
-            ) from error
+def _member(weights_of_all: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The weights of one member of an ensemble, by their own names."""
+    return {key.removeprefix(prefix): value for key, value in weights_of_all.items() if key.startswith(prefix)}
 
 
 class _Run:
     """The state of a training run, which a checkpoint holds."""
 
-    def __init__(self, course: Course) -> None:
+    def __init__(self, course: Course[Card] | Course[ParcelCard]) -> None:
         self.course, self.options, self.module = course, course.options, course.module
-        self.optimizer = torch.optim.Adam([{"params": some, "share": share} for some, share in course.rates()])
+        groups = [{"params": some, "share": share} for some, share in course.rates()]
+        self.optimizer = torch.optim.AdamW(groups, weight_decay=self.options.weight_decay)
         self.steps = 0
         self.best: dict[str, Tensor] = {}
         self.best_score = -1.0

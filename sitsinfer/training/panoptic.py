@@ -45,8 +45,10 @@ from sitsinfer.training.card import draft_card
 from sitsinfer.training.paps_loss import FEWEST, Losses, compare
 from sitsinfer.training.presets import PRESETS, check_architecture, with_classes
 from sitsinfer.training.samples import (
+    CropOptions,
     Sample,
     Scene,
+    check_sizes,
     check_validation,
     collate,
     draw_batch,
@@ -71,7 +73,7 @@ _RARE = -4.0  # log odds of a pixel to be a centre, about, before anything is le
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options(loop.Options):
+class Options(CropOptions):
     """How to train.
 
     Attributes:
@@ -256,7 +258,7 @@ class _Course:
         self._losses: list[Tensor] = []  # since the last validation
         check_validation(scenes, card, _has_parcel, "there is no parcel of a class")
         self.module.eval()
-        loop.check_sizes(card, options, self.device, self.module.maps)
+        check_sizes(card, options, self.device, self.module.maps)
 
     def rates(self) -> list[tuple[list[torch.nn.Parameter], float]]:
         """All at the full rate, but what encodes dates more slowly where it has learned that elsewhere, to keep it.

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
 import torch
@@ -14,19 +15,51 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sitsinfer.batches import Normalisation
-from sitsinfer.errors import TrainingError
+from sitsinfer.errors import ModelError, TrainingError
 from sitsinfer.grid import Window, whole
 from sitsinfer.layers import ClassInfo
 from sitsinfer.patches import Patch, cut_patch
 from sitsinfer.series import Series, Stack, open_series, read_stack
 from sitsinfer.series.labels import UNLABELLED, read_labels
-from sitsinfer.training.loop import Options
-from sitsinfer.weights import Card
+from sitsinfer.training import loop
+from sitsinfer.weights import Card, Fill
 
 _GAP = 32  # pixels between what is trained on and what is validated on: parcels should not lie in both
 _TRIES = 1000
 
 _T = TypeVar("_T", bound=np.generic)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CropOptions(loop.Options):
+    """How to train on crops of series.
+
+    Attributes:
+        positions: What dates are to the network; None for days of the year.
+        reference_date: Day 0 of ``days``; None for that of PASTIS.
+        patch: Height and width of patches in validation and mapping, in pixels.
+        margin: See :class:`~sitsinfer.weights.Card`.
+        fill: Likewise; None for ``reflect``.
+        crop: Height and width of training crops, in pixels.
+        dates: Fewest and most dates of a crop; each step draws a number between.
+    """
+
+    positions: Literal["days", "day-of-year"] | None = None
+    reference_date: datetime.date | None = None
+    patch: int = 128
+    margin: int = 4
+    fill: Fill | None = None
+    crop: int = 64
+    dates: tuple[int, int] = (12, 24)
+
+    def __post_init__(self) -> None:
+        """Check what the command line cannot.
+
+        Raises:
+            TrainingError: If an option is impossible.
+        """
+        super().__post_init__()
+        loop.check_dates(self.dates)
 
 
 @dataclass(frozen=True, eq=False)
@@ -208,7 +241,7 @@ def turn(sample: Sample, turns: int, flip: bool) -> Sample:
     return Sample(patch, turned(sample.labels), turned(sample.parcels))
 
 
-def draw_batch(scenes: Sequence[Scene], card: Card, options: Options, rng: np.random.Generator) -> list[Sample]:
+def draw_batch(scenes: Sequence[Scene], card: Card, options: CropOptions, rng: np.random.Generator) -> list[Sample]:
     """Draw crops with equally many dates, each turned at random.
 
     Raises:
@@ -261,3 +294,29 @@ def check_validation(
             f"Nothing to validate on: {what} in what is kept of each scene, its lower part, where something was "
             f"observed. Keep a larger share for validation, or give scenes that have some there."
         )
+
+
+@torch.inference_mode()
+def check_sizes(
+    card: Card, options: CropOptions, device: torch.device, network: Callable[[Tensor, Tensor], object]
+) -> None:
+    """See that a network takes crops and patches of the sizes asked for, by showing it empty ones.
+
+    Args:
+        card: Of the network.
+        options: How it will be trained.
+        device: Where it lies.
+        network: Takes a series (B, T, C, H, W) and positions (B, T); in evaluation mode, or its statistics would learn.
+
+    Raises:
+        TrainingError: If it does not.
+    """
+    dates = options.dates[0]
+    for what, size in (("Crops", options.crop), ("Patches", options.patch)):
+        empty = torch.zeros(1, dates, len(card.bands), size, size, device=device)
+        try:
+            network(empty, torch.zeros(1, dates, dtype=torch.int64, device=device))
+        except ModelError as error:
+            raise TrainingError(
+                f"{what} of {size} pixels and {dates} dates do not suit the network. {error}"
+            ) from error

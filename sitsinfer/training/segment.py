@@ -22,7 +22,9 @@ from sitsinfer.training import loop
 from sitsinfer.training.card import draft_card
 from sitsinfer.training.presets import PRESETS, check_architecture, with_classes
 from sitsinfer.training.samples import (
+    CropOptions,
     Scene,
+    check_sizes,
     check_validation,
     collate,
     draw_batch,
@@ -36,7 +38,7 @@ _PRESET = PRESETS["segment"]["utae"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options(loop.Options):
+class Options(CropOptions):
     """How to train.
 
     Attributes:
@@ -131,7 +133,7 @@ class _Course:
         self.index = np.full(256, UNLABELLED, np.int64)  # class code to channel
         self.index[[entry.code for entry in card.classes]] = np.arange(len(card.classes))
         check_validation(scenes, card, lambda sample: sample.labels != UNLABELLED, "there is no label")
-        loop.check_sizes(card, options, self.device, self.module.eval())
+        check_sizes(card, options, self.device, self.module.eval())
 
     def rates(self) -> list[tuple[list[torch.nn.Parameter], float]]:
         """All at the full rate."""

@@ -29,6 +29,7 @@ def test_each_series_needs_its_parcels(tmp_path: Path) -> None:
     [
         ("segment", ["--preset", "utae-small", "--loss", "focal"]),
         ("panoptic", ["--preset", "paps-small", "--parcels", "p.tif", "--warm-up", "5"]),
+        ("pixels", ["--preset", "pixel-ltae-small", "--members", "2", "--cloudy", "0.5", "--positions", "days"]),
     ],
 )
 def test_options_reach_the_training(tmp_path: Path, command: str, own: list[str]) -> None:
@@ -47,7 +48,11 @@ def test_an_encoder_is_looked_for(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("command", "architecture", "words"),
-    [("segment", "paps", "is of 'paps'. Expected 'utae'"), ("panoptic", "utae", "is of 'utae'. Expected 'paps'")],
+    [
+        ("segment", "paps", "is of 'paps'. Expected 'utae'"),
+        ("panoptic", "utae", "is of 'utae'. Expected 'paps'"),
+        ("pixels", "utae", "is of 'utae'. Expected 'pixel_ltae'"),
+    ],
 )
 def test_a_config_for_the_other_command_is_refused(tmp_path: Path, command: str, architecture: str, words: str) -> None:
     config = tmp_path / "model.json"

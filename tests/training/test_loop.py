@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from sitsinfer import weights
 from sitsinfer.errors import OutputError, TrainingError
-from sitsinfer.training.loop import Options, _schedule, train
+from sitsinfer.training.loop import Options, _schedule, build, check_dates, train
 from sitsinfer.weights import Card
 
 OPTIONS = Options(name="line", architecture="line", hyperparameters={}, steps=12, rate=0.1, validate_every=4)
@@ -158,10 +158,44 @@ def test_the_learning_rate_rises_and_falls() -> None:
     assert rates[-1] == pytest.approx(0)
 
 
+def test_the_members_of_an_ensemble_learn_together_and_are_written_apart(
+    line: Callable[..., Line], tmp_path: Path
+) -> None:
+    course = line()
+    first = course.card.members[0]
+    course.card = replace(course.card, members=(replace(first, name="a"), replace(first, name="b")))
+    course.module = build(course.card, replace(OPTIONS, architecture="utae", device="cpu"))
+    course.loss = lambda rng, step: sum((weights**2).sum() for weights in course.module.parameters())
+    course.validate = lambda: 0.5
+    kept: dict[str, Tensor] = {}
+    course.finish = lambda best: kept.update(best) or course.card
+    started = {key: value.clone() for key, value in course.module.state_dict().items()}
+    train(lambda: course, tmp_path / "model")
+    card, folder = weights.load_card(str(tmp_path / "model"))
+    for member, module in zip("ab", weights.load_modules(card, folder), strict=True):
+        for key, value in module.state_dict().items():
+            assert torch.equal(value, kept[f"{member}.{key}"])
+        learned = module.state_dict()["in_conv.conv.conv.0.weight"]
+        assert not torch.equal(learned, started[f"{member}.in_conv.conv.conv.0.weight"])
+    assert not torch.equal(*(started[f"{member}.in_conv.conv.conv.0.weight"] for member in "ab"))
+
+
+def test_weights_decay(line: Callable[..., Line], tmp_path: Path) -> None:
+    ends = []
+    for decay in (0.0, 0.5):
+        course = line(weight_decay=decay, steps=4)
+        nn.init.ones_(course.module.weight)
+        course.loss = lambda rng, step, course=course: course.module.weight.sum() * 0
+        train(lambda course=course: course, tmp_path / str(decay))
+        ends.append(course.module.weight.item())
+    assert ends[0] == 1
+    assert 0.7 < ends[1] < 0.95
+
+
 @pytest.mark.parametrize("dates", [(0, 3), (5, 4)])
 def test_numbers_of_dates_that_cannot_be_are_refused(dates: tuple[int, int]) -> None:
     with pytest.raises(TrainingError, match=f"cannot have {dates[0]} to {dates[1]} dates"):
-        replace(OPTIONS, dates=dates)
+        check_dates(dates)
 
 
 @pytest.mark.parametrize("code", [-1, 256])

@@ -1,0 +1,55 @@
+import numpy as np
+import pytest
+
+from sitsinfer.errors import TrainingError
+from sitsinfer.training.ensemble import EnsembleOptions, block_folds, check_folds, draw_weights, make_members
+
+OPTIONS = {"name": "x", "architecture": "x", "hyperparameters": {}}
+
+
+def test_blocks_are_dealt_out_whole_evenly_and_apart() -> None:
+    rows, cols = np.indices((40, 60))
+    for folds in (2, 3, 4, 5, 10):
+        dealt = block_folds(rows, cols, 4, folds)
+        blocks = dealt.reshape(10, 4, 15, 4)
+        assert (blocks == blocks[:, :1, :, :1]).all()
+        found = blocks[:, 0, :, 0]
+        np.testing.assert_allclose(np.bincount(found.ravel(), minlength=folds), 150 / folds, atol=3)
+        assert (found[:, 1:] != found[:, :-1]).all()
+        assert (found[1:] != found[:-1]).all()
+
+
+def test_a_block_knows_no_scene_border() -> None:
+    assert block_folds([7, 8], [0, 0], 8, 4).tolist() == [0, 2]
+    assert block_folds([0, 0], [7, 8], 8, 4).tolist() == [0, 1]
+
+
+def test_rare_classes_are_drawn_as_often_as_balance_says() -> None:
+    channels = np.repeat([0, 1], [90, 10])
+    for balance, share in ((0, 0.1), (1, 0.5)):
+        weights = draw_weights(channels, balance)
+        assert weights.sum() == pytest.approx(1)
+        assert weights[channels == 1].sum() == pytest.approx(share)
+    assert 0.1 < draw_weights(channels, 0.5)[channels == 1].sum() < 0.5
+
+
+def test_members_are_named_if_there_are_several() -> None:
+    statistics = np.array([0.1, 0.2]), np.array([0.3, 0.4])
+    (alone,) = make_members(1, *statistics)
+    assert (alone.name, alone.mean, alone.std) == ("", (0.1, 0.2), (0.3, 0.4))
+    assert [member.prefix for member in make_members(2, *statistics)] == ["member-1.", "member-2."]
+
+
+def test_members_are_validated_on_parts_in_turn() -> None:
+    options = EnsembleOptions(**OPTIONS, members=5, validation=0.26)
+    assert options.folds == 4
+    assert [options.kept(member) for member in range(5)] == [0, 1, 2, 3, 0]
+    with pytest.raises(TrainingError, match="70% for validation leave nothing"):
+        EnsembleOptions(**OPTIONS, validation=0.7)
+
+
+def test_parts_with_nothing_or_everything_are_refused() -> None:
+    check_folds({0: 3, 2: 4}, 10)
+    for held in ({0: 3, 1: 0}, {0: 10}):
+        with pytest.raises(TrainingError, match="of 10 labelled samples would be kept for validation"):
+            check_folds(held, 10)
