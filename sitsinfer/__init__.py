@@ -1,6 +1,6 @@
 """Run published deep models over satellite image time series and write georeferenced maps.
 
-``sitsinfer.segment``, ``sitsinfer.panoptic`` and ``sitsinfer.fuse`` are the commands of these names as functions, and
+``sitsinfer.segment``, ``panoptic``, ``classify`` and ``fuse`` are the commands of these names as functions, and
 ``sitsinfer.evaluate_panoptic`` is ``evaluate panoptic``, and so on; ``Area`` and ``Options`` go with them. They are
 imported when they are first used, so that importing the package costs nothing.
 """
@@ -12,11 +12,16 @@ if TYPE_CHECKING:
     from sitsinfer.api import (
         Accuracy,
         Area,
+        CloudAccuracy,
         Fusion,
         Options,
+        ParcelAccuracy,
         ParcelScores,
         Summary,
+        classify,
+        evaluate_clouds,
         evaluate_panoptic,
+        evaluate_parcels,
         evaluate_segmentation,
         explain_fusion,
         fuse,
@@ -29,11 +34,16 @@ __version__ = "0.1.0"
 __all__ = [
     "Accuracy",
     "Area",
+    "CloudAccuracy",
     "Fusion",
     "Options",
+    "ParcelAccuracy",
     "ParcelScores",
     "Summary",
+    "classify",
+    "evaluate_clouds",
     "evaluate_panoptic",
+    "evaluate_parcels",
     "evaluate_segmentation",
     "explain_fusion",
     "fuse",

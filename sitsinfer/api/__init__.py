@@ -7,8 +7,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from sitsinfer.api.classification import classify
     from sitsinfer.api.evaluation.accuracy import Accuracy
+    from sitsinfer.api.evaluation.clouds import CloudAccuracy, evaluate_clouds
     from sitsinfer.api.evaluation.panoptic import ParcelScores, evaluate_panoptic
+    from sitsinfer.api.evaluation.parcels import ParcelAccuracy, evaluate_parcels
     from sitsinfer.api.evaluation.segmentation import evaluate_segmentation
     from sitsinfer.api.fusion import explain_fusion, fuse
     from sitsinfer.api.fusion_run import Fusion
@@ -20,11 +23,16 @@ if TYPE_CHECKING:
 __all__ = [
     "Accuracy",
     "Area",
+    "CloudAccuracy",
     "Fusion",
     "Options",
+    "ParcelAccuracy",
     "ParcelScores",
     "Summary",
+    "classify",
+    "evaluate_clouds",
     "evaluate_panoptic",
+    "evaluate_parcels",
     "evaluate_segmentation",
     "explain_fusion",
     "fuse",
@@ -35,11 +43,16 @@ __all__ = [
 _HOMES = {
     "Accuracy": "sitsinfer.api.evaluation.accuracy",
     "Area": "sitsinfer.area",
+    "CloudAccuracy": "sitsinfer.api.evaluation.clouds",
     "Fusion": "sitsinfer.api.fusion_run",
     "Options": "sitsinfer.engine",
+    "ParcelAccuracy": "sitsinfer.api.evaluation.parcels",
     "ParcelScores": "sitsinfer.api.evaluation.panoptic",
     "Summary": "sitsinfer.engine",
+    "classify": "sitsinfer.api.classification",
+    "evaluate_clouds": "sitsinfer.api.evaluation.clouds",
     "evaluate_panoptic": "sitsinfer.api.evaluation.panoptic",
+    "evaluate_parcels": "sitsinfer.api.evaluation.parcels",
     "evaluate_segmentation": "sitsinfer.api.evaluation.segmentation",
     "explain_fusion": "sitsinfer.api.fusion",
     "fuse": "sitsinfer.api.fusion",
