@@ -7,7 +7,7 @@ import pytest
 
 from sitsinfer.errors import OutputError, StoreError
 from sitsinfer.grid import Tiles, Window, whole
-from sitsinfer.store import Store, TileReport, locked
+from sitsinfer.store import Store, TileReport, clear, locked, make_scratch
 from tests.fakes import FakeTask, make_grid, truth
 
 GRID = make_grid(23, 37)
@@ -177,3 +177,35 @@ def test_a_folder_that_holds_anything_else_is_left_alone(tmp_path: Path) -> None
     ):
         pass
     assert (tmp_path / "store" / "mine.txt").read_text() == "precious"
+
+
+def test_a_store_without_layers_has_tiles_and_what_they_found(tmp_path: Path) -> None:
+    tiles = Tiles(whole(GRID).shape, 10)
+    store = Store.create(tmp_path / "store", (), GRID, tiles, FINGERPRINT)
+    tile = store.tiles[1, 2]
+    store.write(tile, {}, b"a parcel")
+    store.mark(TileReport(tile.name, 1, 7, 8, 0.1, 0.2, 0.3))
+    opened = Store.open(tmp_path / "store", FINGERPRINT)
+    assert (opened.layers, opened.tiles) == ((), tiles)
+    assert [tile.name for tile in opened.tiles if opened.is_done(tile)] == ["r1_c2"]
+    assert opened.found(tile) == b"a parcel"
+
+
+def test_what_is_kept_on_disk_for_a_run_goes_with_it(tmp_path: Path) -> None:
+    path = tmp_path / "store"
+    with locked(path):
+        (make_scratch(path) / "index").write_bytes(b"of parcels")
+        (path / "tiles").mkdir()
+        (path / "tiles" / "r0_c0.json").touch()
+        (path / "run.json").touch()
+    with locked(path):  # it is ours, and stays while there is a tile
+        assert (make_scratch(path) / "index").read_bytes() == b"of parcels"
+        clear(path)
+        assert [part.name for part in path.iterdir()] == ["lock"]
+    assert not path.exists()
+
+
+def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+    (tmp_path / "store").touch()
+    with pytest.raises(OutputError, match="Cannot write .*store"):
+        make_scratch(tmp_path / "store")

@@ -11,6 +11,7 @@ import typer
 from sitsinfer import __version__
 from sitsinfer.cli import evaluate, models, train
 from sitsinfer.cli._log import last_word
+from sitsinfer.cli.classify import classify
 from sitsinfer.cli.fuse import fuse
 from sitsinfer.cli.inspect import inspect
 from sitsinfer.cli.panoptic import panoptic
@@ -26,6 +27,7 @@ app = typer.Typer(
 )
 app.command()(segment)
 app.command()(panoptic)
+app.command()(classify)
 app.command()(fuse)
 app.command()(inspect)
 app.command()(simulate)

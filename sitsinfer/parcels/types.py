@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import zipfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Self
@@ -11,7 +9,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from sitsinfer.errors import StoreError
+from sitsinfer.archive import pack_arrays, unpack_arrays
 from sitsinfer.grid import Window
 
 
@@ -46,9 +44,7 @@ class Candidate:
 def pack(candidates: Iterable[Candidate]) -> bytes:
     """Candidates as the bytes of a NumPy archive, masks as bits."""
     candidates = list(candidates)
-    buffer = io.BytesIO()
-    np.savez(
-        buffer,
+    return pack_arrays(
         places=np.array([(c.row, c.col, *_numbers(c.patch), *_numbers(c.box)) for c in candidates], np.int64).reshape(
             -1, 10
         ),
@@ -56,7 +52,6 @@ def pack(candidates: Iterable[Candidate]) -> bytes:
         confidences=np.array([c.confidence for c in candidates], np.float32),
         masks=np.packbits(np.concatenate([c.mask.ravel() for c in candidates] or [np.zeros(0, np.bool_)])),
     )
-    return buffer.getvalue()
 
 
 def unpack(content: bytes) -> Iterator[Candidate]:
@@ -65,16 +60,9 @@ def unpack(content: bytes) -> Iterator[Candidate]:
     Raises:
         StoreError: If it is damaged.
     """
-    try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as parts:
-            places, codes, confidences = parts["places"], parts["codes"], parts["confidences"]
-            sizes = places[:, 8] * places[:, 9]
-            pixels = np.unpackbits(parts["masks"], count=int(sizes.sum())).view(np.bool_)
-    except (OSError, EOFError, ValueError, KeyError, IndexError, RuntimeError, zipfile.BadZipFile) as error:
-        raise StoreError(
-            f"What a tile found cannot be read ({error}). Remove the folder of the unfinished run, which ends in "
-            f"'.partial', to start anew."
-        ) from error
+    places, codes, confidences, masks = unpack_arrays(content, ("places", "codes", "confidences", "masks"))
+    sizes = places[:, 8] * places[:, 9]
+    pixels = np.unpackbits(masks, count=int(sizes.sum())).view(np.bool_)
     ends = np.cumsum(sizes)
     for place, code, confidence, end, size in zip(places.tolist(), codes, confidences, ends, sizes, strict=True):
         box = Window(*place[6:])
