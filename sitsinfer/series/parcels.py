@@ -300,6 +300,12 @@ def _open_parquet(path: Path, id_column: str | None) -> ParcelLayer:
     _check_column(path, id_column, columns)
     id_type = pa.int64() if id_column is None else schema.field(id_column).type
     # Where nothing is said the specification has longitude and latitude; null says that it is not known.
-    crs = notes["columns"][geometry].get("crs", "OGC:CRS84")
-    definition = json.dumps(crs) if isinstance(crs, dict) else crs
-    return ParcelLayer(path, None, _known(path, definition), count, id_column, id_type, geometry)
+    crs = _named(notes["columns"][geometry].get("crs", "OGC:CRS84"))
+    return ParcelLayer(path, None, _known(path, crs), count, id_column, id_type, geometry)
+
+
+def _named(crs: Any) -> Any:
+    """A CRS in PROJJSON, by its name in a register where it has one."""
+    if not isinstance(crs, dict):
+        return crs
+    return "{authority}:{code}".format(**crs["id"]) if "id" in crs else json.dumps(crs)

@@ -1,6 +1,8 @@
 """What an index of parcels answers."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,9 +26,24 @@ class Samples:
     rows: NDArray[np.int32]
     cols: NDArray[np.int32]
 
+    @classmethod
+    def join(cls, parts: Sequence["Samples"]) -> Self:
+        """Put parts together, and in order."""
+        columns = [[getattr(part, field.name) for part in parts] for field in fields(cls)]
+        dtypes = (np.int64, np.int16, np.int32, np.int32)
+        parcels, ranks, rows, cols = (
+            np.concatenate([np.zeros(0, dtype), *column]) for column, dtype in zip(columns, dtypes, strict=True)
+        )
+        order = np.lexsort((ranks, parcels))
+        return cls(parcels[order], ranks[order], rows[order], cols[order])
+
     def __len__(self) -> int:
         """How many pixels there are; one that two parcels sampled counts twice."""
         return len(self.parcels)
+
+    def select(self, some: NDArray[np.bool_] | NDArray[np.intp] | slice) -> Self:
+        """Some of them."""
+        return type(self)(self.parcels[some], self.ranks[some], self.rows[some], self.cols[some])
 
     @property
     def window(self) -> Window:
