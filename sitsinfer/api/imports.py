@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
@@ -22,7 +21,6 @@ _MOST_BLOCKS = 64
 
 def import_pse(
     folder: str | Path,
-    kind: Literal["pse-ltae", "pse-tae"],
     out: str | Path,
     *,
     statistics: str | Path | None = None,
@@ -30,20 +28,19 @@ def import_pse(
     statistics_from: str | Path | None = None,
     folds: Sequence[int] = (),
     days: Sequence[int] = (),
-    reference_date: datetime.date = weights.FIRST_DATE,
+    reference_date: datetime.date | None = None,
 ) -> weights.ParcelCard:
     """Turn a published release of classifiers of parcels into a model folder.
 
     Args:
         folder: The release, with ``Fold_k/model.pth.tar``.
-        kind: PSE+L-TAE, which may have its competitors in place of L-TAE, or PSE+TAE.
         out: The model folder to write.
         statistics: A file with ``mean`` and ``std`` of the data the networks were trained on, ``.npz`` or ``.json``.
         statistics_units: What these are of.
         statistics_from: A series to compute the statistics from instead: that which the networks are to be used on.
         folds: Which folds; none: all that are there. The log-probabilities of several are averaged.
         days: Days since the first date, where the weights do not tell them.
-        reference_date: Day 0 of the days.
+        reference_date: Day 0 of the days; ``None``: that of the published data, as far as is known.
 
     Returns:
         The card as written.
@@ -51,7 +48,7 @@ def import_pse(
     Raises:
         SitsInferError: What stands in the way, on one line.
     """
-    release = weights.read_pse(Path(folder), kind, folds, days)
+    release = weights.read_pse(Path(folder), folds, days)
     if (statistics is None) == (statistics_from is None):
         raise WeightsError(
             f"{'No' if statistics is None else 'More than one'} source of statistics is given, and the release holds "
@@ -65,7 +62,7 @@ def import_pse(
     else:
         assert statistics_from is not None
         found = weights.as_trained(release, series_statistics(statistics_from, release.bands))
-    return weights.import_pse(release, found, Path(out), reference_date=reference_date)
+    return weights.import_pse(release, found, Path(out), reference_date=reference_date or weights.FIRST_DATE)
 
 
 def series_statistics(ts: str | Path, bands: Sequence[str]) -> weights.Statistics:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sitsinfer.cli._options import ReferenceDate, names
+
 if TYPE_CHECKING:
     from sitsinfer.weights import AnyCard, Card, FusionCard, ParcelCard
 
@@ -13,6 +15,46 @@ Release = Annotated[Path, typer.Argument(help="The release: conf.json and Fold_1
 NormFile = Annotated[Path, typer.Option("--norm", help="NORM_S2_patch.json of PASTIS.", show_default=False)]
 OutFolder = Annotated[Path, typer.Option(help="Model folder to write.", show_default=False)]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a model that is there.")]
+
+
+class Units(StrEnum):
+    """What statistics in a file are of."""
+
+    DIGITAL_NUMBERS = "digital-numbers"
+    REFLECTANCE = "reflectance"
+
+
+PixelSetRelease = Annotated[
+    Path, typer.Argument(help="The release: Fold_1 and so on and, if there is one, conf.json.", show_default=False)
+]
+StatisticsFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--statistics",
+        metavar="FILE",
+        help="mean and std of the training data, .npz or .json: a number, one a band, or one a date and band.",
+        show_default=False,
+    ),
+]
+StatisticsUnits = Annotated[
+    Units, typer.Option(help="What these are of: digital numbers (reflectance x 10000, as published) or reflectance.")
+]
+StatisticsFrom = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="SERIES",
+        help="Without that file: the series to be classified, for its own statistics.",
+        show_default=False,
+    ),
+]
+Folds = Annotated[
+    str | None,
+    typer.Option(metavar="K,...", help="Folds whose log-probabilities are averaged.", show_default="all"),
+]
+Days = Annotated[
+    str | None,
+    typer.Option(metavar="D,...", help="Days of the dates, counted from the first.", show_default="as the weights say"),
+]
 
 app = typer.Typer(no_args_is_help=True, help="List, show and import models.")
 import_app = typer.Typer(no_args_is_help=True, help="Turn a published checkpoint into a model folder.")
@@ -168,6 +210,40 @@ def import_paps(
     typer.echo(f"{out}  {card.title}")
 
 
+@import_app.command("pse-tae")
+@import_app.command("pse-ltae")
+def import_pse(
+    folder: PixelSetRelease,
+    out: OutFolder,
+    statistics: StatisticsFile = None,
+    statistics_units: StatisticsUnits = Units.DIGITAL_NUMBERS,
+    statistics_from: StatisticsFrom = None,
+    folds: Folds = None,
+    days: Days = None,
+    reference_date: ReferenceDate = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Import a classifier of parcels: a pixel-set encoder with L-TAE, TAE, GRU or TempCNN.
+
+    Releases do not hold the mean and standard deviation that normalised the training data. Give them as a file, or name
+    the series that is to be classified: its own are taken, and scaled to the spread that the weights were trained on.
+    """
+    from sitsinfer.api.imports import import_pse as import_release
+
+    _check_free(out, overwrite)
+    card = import_release(
+        folder,
+        out,
+        statistics=statistics,
+        statistics_units=statistics_units.value,
+        statistics_from=statistics_from,
+        folds=_numbers(folds, "--folds"),
+        days=_numbers(days, "--days"),
+        reference_date=reference_date,
+    )
+    typer.echo(f"{out}  {card.title}")
+
+
 @import_app.command("tamrf")
 def import_tamrf(
     checkpoint: Annotated[Path, typer.Argument(help="The published checkpoint, .ckpt.", show_default=False)],
@@ -230,3 +306,11 @@ def _check_free(out: Path, overwrite: bool) -> None:
 
     if out.exists() and not overwrite:
         raise OutputError(f"{out} already exists. Set overwrite to replace it.")
+
+
+def _numbers(text: str | None, option: str) -> tuple[int, ...]:
+    """Parse whole numbers with commas between; none where nothing is given."""
+    found = names(text) or ()
+    if not all(number.isdecimal() for number in found):
+        raise typer.BadParameter(f"Expected whole numbers with commas between, not '{text}'.", param_hint=option)
+    return tuple(int(number) for number in found)

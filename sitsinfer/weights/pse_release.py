@@ -20,7 +20,7 @@ import datetime
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -67,16 +67,14 @@ _PIXELS = 64
 
 _TITLES = {"pse_ltae": "PSE+L-TAE", "pse_tae": "PSE+TAE", "pse_gru": "PSE+GRU", "pse_tempcnn": "PSE+TempCNN"}
 
-_CITATIONS = {
-    "pse-ltae": (
-        "V. Sainte Fare Garnot and L. Landrieu, Lightweight Temporal Self-Attention for Classifying Satellite Images "
-        "Time Series, AALTD 2020"
-    ),
-    "pse-tae": (
-        "V. Sainte Fare Garnot, L. Landrieu, S. Giordano and N. Chehata, Satellite Image Time Series Classification "
-        "with Pixel-Set Encoders and Temporal Self-Attention, CVPR 2020"
-    ),
-}
+_LTAE = (
+    "V. Sainte Fare Garnot and L. Landrieu, Lightweight Temporal Self-Attention for Classifying Satellite Images Time "
+    "Series, AALTD 2020"
+)
+_TAE = (
+    "V. Sainte Fare Garnot, L. Landrieu, S. Giordano and N. Chehata, Satellite Image Time Series Classification with "
+    "Pixel-Set Encoders and Temporal Self-Attention, CVPR 2020"
+)
 
 _FLAGS = {"tae": "pse_tae", "gru": "pse_gru", "tcnn": "pse_tempcnn"}
 """Switches in ``conf.json`` that choose another encoder than L-TAE."""
@@ -93,7 +91,6 @@ class PixelSetRelease:
     """A published release of classifiers of parcels, read and understood.
 
     Attributes:
-        kind: Which it is.
         folder: Where it lies.
         folds: Whose networks are taken, in order.
         state_dicts: Their tensors, in the same order.
@@ -104,7 +101,6 @@ class PixelSetRelease:
         spread: How far the normalised values of each band spread in training, (C,), where the weights tell it.
     """
 
-    kind: Literal["pse-ltae", "pse-tae"]
     folder: Path
     folds: tuple[int, ...]
     state_dicts: tuple[Mapping[str, Tensor], ...]
@@ -120,17 +116,11 @@ class PixelSetRelease:
         return BANDS
 
 
-def read_pse(
-    folder: Path,
-    kind: Literal["pse-ltae", "pse-tae"],
-    folds: Sequence[int] = (),
-    days: Sequence[int] = (),
-) -> PixelSetRelease:
+def read_pse(folder: Path, folds: Sequence[int] = (), days: Sequence[int] = ()) -> PixelSetRelease:
     """Read a published release of classifiers of parcels.
 
     Args:
         folder: The release, with ``Fold_k/model.pth.tar`` and, where it is there, ``conf.json``.
-        kind: Which it is: PSE+L-TAE, which may have its competitors in place of L-TAE, or PSE+TAE.
         folds: Which folds; none: all that are there.
         days: Days since the first date, where the weights do not tell them.
 
@@ -143,8 +133,6 @@ def read_pse(
     read = {fold: read_state_dict(checkpoint_of(folder, fold)) for fold in {*there, *folds}}
     path = checkpoint_of(folder, folds[0])
     architecture = pse_tensors.architecture_of(read[folds[0]], path)
-    if kind == "pse-tae" and architecture != "pse_tae":
-        raise WeightsError(f"{path} holds {_TITLES[architecture]}, no PSE+TAE. Use 'models import pse-ltae'.")
     conf_path = folder / "conf.json"
     conf = read_json(conf_path) if conf_path.exists() else {}
     hyperparameters = pse_tensors.hyperparameters_of(
@@ -153,7 +141,6 @@ def read_pse(
     _check_options(conf, architecture, hyperparameters, conf_path)
     _check_sizes(hyperparameters, path)
     return PixelSetRelease(
-        kind,
         folder,
         folds,
         tuple(read[fold] for fold in folds),
@@ -161,7 +148,7 @@ def read_pse(
         hyperparameters,
         _days(hyperparameters, days, path),
         conf.get("npixel", _PIXELS),
-        _spread(architecture, read, path),
+        _spread(list(read.values())),
     )
 
 
@@ -206,8 +193,8 @@ def _check_sizes(hyperparameters: Mapping[str, Any], path: Path) -> None:
 def _days(hyperparameters: Mapping[str, Any], given: Sequence[int], path: Path) -> tuple[int, ...]:
     """The dates that the network takes: what its table of positions holds, or what is given."""
     told = hyperparameters["positions"]
-    if told is not None and "hidden_dim" in hyperparameters:
-        told = told[1:]  # a GRU leaves the first row of its table to padding
+    if told is not None and "len_max_seq" not in hyperparameters:
+        told = told[1:]  # encoders other than by attention skip the first row of their table
     if told is not None and given and list(given) != told:
         raise WeightsError(f"{path} was trained on days {', '.join(map(str, told))}. Leave --days out, or give these.")
     if told is None and not given:
@@ -221,13 +208,12 @@ def _days(hyperparameters: Mapping[str, Any], given: Sequence[int], path: Path) 
     return tuple(given if told is None else told)
 
 
-def _spread(architecture: str, folds: Mapping[int, Mapping[str, Tensor]], path: Path) -> tuple[float, ...] | None:
-    """The spread that all folds of a release tell together, imported or not; folds of other sizes tell nothing."""
-    weight = "spatial_encoder.mlp1.0.lin.weight"
-    widths = {fold[weight].shape[1:] for fold in folds.values() if weight in fold}
-    if len(widths) != 1 or not all(weight in fold for fold in folds.values()):
+def _spread(folds: Sequence[Mapping[str, Tensor]]) -> tuple[float, ...] | None:
+    """The spread that all folds of a release tell together, imported or not."""
+    try:
+        spread = pse_tensors.spread_seen(folds)
+    except (KeyError, ValueError):  # folds that do not fit each other, of which those not imported may be anything
         return None
-    spread = pse_tensors.spread_seen(list(folds.values()))
     return None if spread is None else tuple(spread.tolist())
 
 
@@ -301,8 +287,8 @@ def _card(release: PixelSetRelease, statistics: Statistics, reference_date: date
         geometry_std=(),
         classes=CLASSES,
         ignore=(),
-        licence="MIT" if release.kind == "pse-tae" else "See the release",
-        citation=_CITATIONS[release.kind],
+        licence="See the release",
+        citation=_TAE if release.architecture == "pse_tae" else _LTAE,
         source=f"Published checkpoint, {', '.join(f'Fold_{fold}/model.pth.tar' for fold in folds)}",
         digest="0" * 64,
     )

@@ -142,18 +142,24 @@ def _tae(tensors: Mapping[str, Tensor], out: int, options: Mapping[str, Any]) ->
 
 def _gru(tensors: Mapping[str, Tensor], out: int, options: Mapping[str, Any]) -> dict[str, Any]:
     hidden_dim = tensors["temporal_encoder.gru_cell.weight_hh_l0"].shape[1]
-    has_table = TABLE in tensors
-    return {
-        "hidden_dim": hidden_dim,
-        "positions": _positions(tensors, tensors[TABLE].shape[1], options) if has_table else None,
-    }
+    return {"hidden_dim": hidden_dim, "positions": _positions_if_any(tensors, options)}
 
 
 def _tempcnn(tensors: Mapping[str, Tensor], out: int, options: Mapping[str, Any]) -> dict[str, Any]:
     convolutions = [value for name, value in tensors.items() if name.startswith("temporal_encoder.conv1d.")]
     kernels = [len(value) for value in convolutions if value.ndim == 3]
     features, *mlp3 = _widths(tensors, r"temporal_encoder\.linear\.\d+\.weight")
-    return {"nker": kernels, "mlp3": mlp3, "seq_len": features // kernels[-1], "positions": None}
+    return {
+        "nker": kernels,
+        "mlp3": mlp3,
+        "seq_len": features // kernels[-1],
+        "positions": _positions_if_any(tensors, options),
+    }
+
+
+def _positions_if_any(tensors: Mapping[str, Tensor], options: Mapping[str, Any]) -> list[int] | None:
+    """Days of a table that an encoder may do without, and whose first row it skips."""
+    return _positions(tensors, tensors[TABLE].shape[1], options) if TABLE in tensors else None
 
 
 _ENCODERS = {"pse_ltae": _ltae, "pse_tae": _tae, "pse_gru": _gru, "pse_tempcnn": _tempcnn}

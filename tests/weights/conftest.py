@@ -8,7 +8,7 @@ import torch
 
 from sitsinfer import models, weights
 from sitsinfer.layers import ClassInfo
-from sitsinfer.weights import Card, FusionCard, Member, SensorCard
+from sitsinfer.weights import Card, FusionCard, Member, ParcelCard, SensorCard
 from tests.fakes import TINY_UTAE
 
 
@@ -72,6 +72,38 @@ def make_fusion_card() -> Callable[..., FusionCard]:
             "digest": "0" * 64,
         }
         return FusionCard(**{**entries, **changes})
+
+    return make
+
+
+@pytest.fixture
+def make_parcel_card() -> Callable[..., ParcelCard]:
+    def make(**changes: Any) -> ParcelCard:
+        entries: dict[str, Any] = {
+            "name": "sets",
+            "title": "A tiny PSE+L-TAE",
+            "description": "For tests.",
+            "architecture": "pse_ltae",
+            "hyperparameters": {"input_dim": 2, "with_extra": True, "extra_size": 4, "len_max_seq": 3, "mlp4": [5, 2]},
+            "task": "classify",
+            "sensor": "sentinel-2",
+            "bands": ("B04", "B08"),
+            "scale": 1e-4,
+            "offset": 0.0,
+            "reference_date": datetime.date(2017, 1, 5),
+            "days": (0, 40, 285),
+            "pixels": 64,
+            "members": (Member("", (0.1, 0.3), (0.05, 0.1)),),
+            "geometry_mean": (),
+            "geometry_std": (),
+            "classes": (ClassInfo(1, "Meadow", (0, 255, 0)), ClassInfo(31, "Vigne", (99, 0, 0))),
+            "ignore": (),
+            "licence": "CC0-1.0",
+            "citation": "",
+            "source": "",
+            "digest": "0" * 64,
+        }
+        return ParcelCard(**{**entries, **changes})
 
     return make
 

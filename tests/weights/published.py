@@ -199,3 +199,78 @@ def write_paps(folder: Path, tuned: Mapping[int, float], **changes: Any) -> Path
         torch.save(content, folder / f"Fold_{fold}" / "model.pth.tar")
     (folder / "conf.json").write_text(json.dumps(conf))
     return folder
+
+
+PSE_LEVELS: dict[str, Any] = {
+    "input_dim": len(BANDS),
+    "mlp1": [len(BANDS), 4, 6],
+    "pooling": "mean_std",
+    "mlp2": [16, 8],
+    "with_extra": True,
+    "extra_size": 4,
+}
+
+PSE_DAYS = [0, 13, 41, 97, 222]
+
+TINY_PSE: dict[str, dict[str, Any]] = {
+    "pse_ltae": {
+        **PSE_LEVELS,
+        "n_head": 2,
+        "d_k": 3,
+        "d_model": 12,
+        "dropout": 0.2,
+        "T": 1000,
+        "len_max_seq": 5,
+        "positions": PSE_DAYS,
+        "mlp3": [12, 7],
+        "mlp4": [7, 9, 20],
+    },
+    "pse_tae": {
+        **PSE_LEVELS,
+        "n_head": 2,
+        "d_k": 3,
+        "d_model": None,
+        "dropout": 0.2,
+        "T": 1000,
+        "len_max_seq": 5,
+        "positions": PSE_DAYS,
+        "mlp3": [16, 7, 5],
+        "mlp4": [5, 20],
+    },
+    "pse_gru": {**PSE_LEVELS, "hidden_dim": 5, "positions": None, "mlp4": [5, 20]},
+    "pse_tempcnn": {
+        **PSE_LEVELS,
+        "nker": [3, 4],
+        "mlp3": [6],
+        "seq_len": 5,
+        "positions": None,
+        "mlp4": [6, 20],
+    },
+}
+"""Hyper-parameters of tiny classifiers of parcels, in full."""
+
+
+def write_pse(
+    folder: Path, architecture: str = "pse_ltae", folds: tuple[int, ...] = (1, 2), conf: Any = None, **changes: Any
+) -> Path:
+    """Write a release of tiny classifiers of parcels, in the old serialisation.
+
+    Args:
+        folder: Where to.
+        architecture: Which.
+        folds: Which folds.
+        conf: What ``conf.json`` is to hold; None: there is none.
+        **changes: Hyper-parameters that differ from :data:`TINY_PSE`.
+
+    Returns:
+        The folder.
+    """
+    for fold in folds:
+        torch.manual_seed(fold)
+        network = models.build(architecture, {**TINY_PSE[architecture], **changes})
+        (folder / f"Fold_{fold}").mkdir(parents=True)
+        content = {"epoch": 3, "state_dict": network.state_dict(), "optimizer": {"state": {}, "param_groups": []}}
+        torch.save(content, folder / f"Fold_{fold}" / "model.pth.tar", _use_new_zipfile_serialization=False)
+    if conf is not None:
+        (folder / "conf.json").write_text(json.dumps(conf))
+    return folder
