@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from sitsinfer.cli import _options as opt
+from sitsinfer.cli.evaluate._outputs import check_file
 from sitsinfer.cli.evaluate._quiet import unwarned
 
 
@@ -54,15 +55,11 @@ def fusion(
     prediction as Landsat would have seen it, one of Sentinel-2 with bands blurred to the 20 m that it has, and one that
     is --truth with the prediction as it is. One on other pixels is resampled.
     """
-    from sitsinfer.errors import OutputError
     from sitsinfer.metrics.fusion import compare, to_csv, to_table
     from sitsinfer.metrics.fusion.matching import match
     from sitsinfer.products.whole import whole_file
 
-    if csv is not None and csv.is_dir():
-        raise OutputError(f"{csv} is a folder. Choose a file for the scores.")
-    if csv is not None and csv.exists() and not overwrite:
-        raise OutputError(f"{csv} already exists. Set overwrite to replace it.")
+    check_file(csv, "the scores", overwrite)
     with unwarned():
         matched = match(prediction, reference, None if sensor is None else sensor.value, opt.names(bands))
     for note in matched.notes:

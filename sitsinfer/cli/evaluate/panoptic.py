@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sitsinfer.cli.evaluate._outputs import Json, defined, new_table, print_json, print_table
 from sitsinfer.cli.evaluate._quiet import unwarned
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def panoptic(
         ),
     ] = None,
     background: Annotated[int, typer.Option(help="The class code, in either map, of pixels in no parcel.")] = 0,
-    json: Annotated[bool, typer.Option("--json", help="Print all scores as JSON.")] = False,
+    json: Json = False,
 ) -> None:
     """Score a map of parcels: panoptic quality of each class, and over- and under-segmentation.
 
@@ -60,8 +61,6 @@ def panoptic(
 
 def _print_json(found: ParcelScores) -> None:
     """Print all scores, as fractions; null for means over no parcel."""
-    import json
-
     scores, outlines = found.panoptic, found.outlines
     summary = {
         "mean_sq": scores.mean_sq,
@@ -84,21 +83,18 @@ def _print_json(found: ParcelScores) -> None:
             "parcels": outlines.parcels,
             "touched": outlines.touched,
             "found": outlines.found,
-            "oversegmentation": {name: _defined(mean) for name, mean in asdict(outlines.oversegmentation).items()},
-            "undersegmentation": {name: _defined(mean) for name, mean in asdict(outlines.undersegmentation).items()},
+            "oversegmentation": {name: defined(mean) for name, mean in asdict(outlines.oversegmentation).items()},
+            "undersegmentation": {name: defined(mean) for name, mean in asdict(outlines.undersegmentation).items()},
         },
     }
-    typer.echo(json.dumps(summary, indent=2, ensure_ascii=False))
+    print_json(summary)
 
 
 def _print_tables(found: ParcelScores) -> None:
     """Print the scores as tables, in percent."""
-    from rich.console import Console
-    from rich.table import Column, Table
-
     scores, outlines = found.panoptic, found.outlines
     titles = "true", "predicted", "matched", "SQ %", "RQ %", "PQ %"
-    table = Table("class", *(Column(title, justify="right") for title in titles), box=None, pad_edge=False)
+    table = new_table("class", *titles)
     for k in _occurring(scores):
         parcels = (scores.true[k], scores.predicted[k], scores.matched[k])
         shares = (scores.sq[k], scores.rq[k], scores.pq[k])
@@ -106,7 +102,7 @@ def _print_tables(found: ParcelScores) -> None:
         table.add_row(name, *(f"{count:d}" for count in parcels), *(f"{100 * share:.1f}" for share in shares))
     means = [f"{100 * mean:.1f}" for mean in (scores.mean_sq, scores.mean_rq, scores.mean_pq)]
     table.add_row("mean of classes", "", "", "", *means)
-    Console().print(table)
+    print_table(table)
     typer.echo(f"\nWhatever their class, {outlines.found} of {outlines.parcels} true parcels are found.")
     if not outlines.touched:
         return
@@ -126,7 +122,3 @@ def _name(found: ParcelScores, k: int) -> str:
 def _occurring(scores: PanopticScores) -> list[int]:
     """Where among the classes those are that are in either map."""
     return [k for k, pq in enumerate(scores.pq) if not math.isnan(pq)]
-
-
-def _defined(score: float) -> float | None:
-    return None if math.isnan(score) else score

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from sitsinfer.cli import _options as opt
+from sitsinfer.cli.evaluate import _accuracy, _outputs
 from sitsinfer.cli.evaluate._quiet import unwarned
 
-if TYPE_CHECKING:
-    from sitsinfer.metrics.segmentation import SegmentationScores
-    from sitsinfer.products.raster import RasterLayer
-
-CODES = 256
-"""Class codes are uint8."""
+UNIT = "pixels"
 
 
 def segmentation(
@@ -27,85 +23,35 @@ def segmentation(
             help="A class code that does not count, in either map; may be given several times.", max=255, min=0
         ),
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print all scores as JSON.")] = False,
+    json: _outputs.Json = False,
+    csv: Annotated[
+        Path | None,
+        typer.Option("--csv", help="Write scores and confusion matrix, a row a true class, to this file."),
+    ] = None,
+    picture: _outputs.Picture = None,
+    overwrite: opt.Overwrite = False,
 ) -> None:
-    """Score a map of classes: overall accuracy, mean IoU, and IoU and F1 of each class.
+    """Score a map of classes: overall accuracy, mean IoU, and IoU, precision, recall and F1 of each class.
 
     Pixels count that have a value in both maps. A reference on another grid is read by nearest neighbour.
-    """
-    from sitsinfer.products.raster import open_raster
 
-    with unwarned(), open_raster(prediction) as predicted, open_raster(reference, predicted.grid) as truth:
-        scores = _compare(predicted, truth, tuple(ignore or ()))
-        names = {info.code: info.name for info in (*truth.layer.classes, *predicted.layer.classes)}
+    Areas of classes, and accuracies weighted by them, are estimated for the whole map with 95 % confidence intervals,
+    after Olofsson et al. 2014. These are for a reference that is a sample of pixels drawn at random, within each mapped
+    class or over all of the map. They are too narrow for one of whole fields, or of places that were easy to reach. One
+    that covers the whole map has no sampling error, and gets no intervals.
+    """
+    from sitsinfer.api import evaluate_segmentation
+
+    _outputs.check_file(csv, "the scores", overwrite)
+    _outputs.check_file(picture, "the picture", overwrite)
+    with unwarned():
+        found = evaluate_segmentation(prediction, reference, ignore=ignore or ())
+    if csv is not None:
+        _outputs.write_csv(csv, _accuracy.as_rows(found, UNIT))
+    if picture is not None:
+        _accuracy.draw(picture, found, UNIT)
     if json:
-        _print_json(scores, names)
+        _outputs.print_json(_accuracy.as_dict(found, UNIT))
     else:
-        _print_table(scores, names)
-
-
-def _compare(predicted: RasterLayer, truth: RasterLayer, ignore: tuple[int, ...]) -> SegmentationScores:
-    """Count agreement window by window.
-
-    Raises:
-        OutputError: If a raster holds no class codes, or the two share no pixel.
-    """
-    import numpy as np
-
-    from sitsinfer.errors import OutputError
-    from sitsinfer.metrics.segmentation import SegmentationScores, confusion_matrix
-    from sitsinfer.products.windows import windows
-
-    for raster in (predicted, truth):
-        if raster.layer.dtype != "uint8":
-            raise OutputError(f"{raster.path} holds {raster.layer.dtype} values; expected uint8 class codes.")
-    matrix = np.zeros((CODES, CODES), np.int64)
-    for window in windows(predicted.grid):
-        found, right = predicted.read(window)[0], truth.read(window)[0]
-        counts = predicted.valid(window) & truth.valid(window) & ~np.isin(found, ignore) & ~np.isin(right, ignore)
-        matrix += confusion_matrix(right[counts], found[counts], CODES)
-    if not matrix.any():
-        raise OutputError(f"{predicted.path} and {truth.path} share no pixel that counts. Expected maps of one area.")
-    return SegmentationScores(matrix)
-
-
-def _print_json(scores: SegmentationScores, names: Mapping[int, str]) -> None:
-    """Print all scores, as fractions."""
-    import json
-
-    summary = {
-        "pixels": int(scores.matrix.sum()),
-        "overall_accuracy": scores.overall_accuracy,
-        "mean_iou": scores.mean_iou,
-        "classes": [
-            {
-                "code": code,
-                "name": names.get(code, str(code)),
-                "pixels": int(scores.matrix[code].sum()),
-                "iou": float(scores.iou[code]),
-                "f1": float(scores.f1[code]),
-            }
-            for code in _occurring(scores)
-        ],
-    }
-    typer.echo(json.dumps(summary, indent=2, ensure_ascii=False))
-
-
-def _print_table(scores: SegmentationScores, names: Mapping[int, str]) -> None:
-    """Print the scores as a table, in percent."""
-    from rich.console import Console
-    from rich.table import Column, Table
-
-    numbers = (Column(name, justify="right") for name in ("pixels", "IoU %", "F1 %"))
-    table = Table("class", *numbers, box=None, pad_edge=False)
-    for code in _occurring(scores):
-        pixels, iou, f1 = scores.matrix[code].sum(), 100 * scores.iou[code], 100 * scores.f1[code]
-        table.add_row(names.get(code, str(code)), f"{pixels:d}", f"{iou:.1f}", f"{f1:.1f}")
-    Console().print(table)
-    pixels, accuracy, mean_iou = scores.matrix.sum(), 100 * scores.overall_accuracy, 100 * scores.mean_iou
-    typer.echo(f"\nOverall accuracy {accuracy:.1f} %, mean IoU {mean_iou:.1f} %, over {pixels:d} pixels.")
-
-
-def _occurring(scores: SegmentationScores) -> list[int]:
-    """Codes that are in either map, in order."""
-    return [code for code in range(CODES) if scores.matrix[code].any() or scores.matrix[:, code].any()]
+        _accuracy.print_scores(found, found.scores, UNIT)
+        _accuracy.print_estimates(found, UNIT)
