@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sitsinfer.errors import ModelError
@@ -18,6 +20,8 @@ from sitsinfer.models.ltae import LTAE
 from sitsinfer.models.pse import PixelSetEncoder
 from sitsinfer.models.tae import TAE
 from sitsinfer.models.tempcnn import TempCNN
+
+_BLOCK = 32  # parcels: products of one shape round a row the same way, of several shapes they may not
 
 
 class ParcelClassifier(nn.Module):
@@ -34,6 +38,7 @@ class ParcelClassifier(nn.Module):
         super().__init__()
         if mlp4[0] != width:
             raise ModelError(f"mlp4 starts at {mlp4[0]} but gets {width} channels. Set mlp4[0] to {width}.")
+        self.n_classes = mlp4[-1]
         self.spatial_encoder = spatial_encoder
         self.temporal_encoder = temporal_encoder
         self.decoder = score_layers(mlp4)
@@ -52,8 +57,47 @@ class ParcelClassifier(nn.Module):
         Raises:
             ModelError: If a shape does not fit.
         """
-        scores: Tensor = self.decoder(self.temporal_encoder(self.spatial_encoder(pixels, mask, extra)))
+        return self._decide(self.spatial_encoder(pixels, mask, extra))
+
+    def score_sets(self, pixels: Tensor, counts: Tensor, extra: Tensor | None = None) -> Tensor:
+        """Score parcels in evaluation mode, without filling up: what :meth:`forward` gives, to rounding, but faster.
+
+        On a CPU, in one thread, a parcel's scores are the same to the bit whatever parcels it is scored with, if layers
+        have widths that are multiples of 4, as the published ones. Otherwise the last bits may differ.
+
+        Args:
+            pixels: Normalised values of the pixels of one parcel after the other's, (N, T, C).
+            counts: How many pixels each parcel has, (B,), int64; at least one.
+            extra: Normalised features of the parcels, (B, F); None for a model without.
+
+        Returns:
+            Scores, (B, K).
+
+        Raises:
+            ModelError: If a shape does not fit, or a parcel has no pixel.
+        """
+        assert not self.training
+        _check_counts(pixels, counts)
+        if len(counts) == 0:
+            return pixels.new_empty(0, self.n_classes)
+        joined = self.spatial_encoder.pool_sets(pixels, counts, extra)
+        if joined.device.type != "cpu":
+            return self._decide(self.spatial_encoder.encode(joined))
+        joined = F.pad(joined, (0, 0, 0, 0, 0, -len(joined) % _BLOCK))
+        blocks = (joined[start : start + _BLOCK] for start in range(0, len(joined), _BLOCK))
+        return torch.cat([self._decide(self.spatial_encoder.encode(block)) for block in blocks])[: len(counts)]
+
+    def _decide(self, embeddings: Tensor) -> Tensor:
+        """Score parcels by their embeddings, (B, T, D)."""
+        scores: Tensor = self.decoder(self.temporal_encoder(embeddings))
         return scores
+
+
+def _check_counts(pixels: Tensor, counts: Tensor) -> None:
+    if int(counts.sum()) != len(pixels):
+        raise ModelError(f"The parcels have {int(counts.sum())} pixels but {len(pixels)} were given. Give them all.")
+    if (counts < 1).any():
+        raise ModelError(f"{int((counts < 1).sum())} parcels have no pixel. Leave them out.")
 
 
 class AttentiveParcelClassifier(ParcelClassifier):

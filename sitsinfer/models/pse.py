@@ -13,7 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from sitsinfer.errors import ModelError
+from sitsinfer.models.folding import fold_layers
 from sitsinfer.models.layers import dense_layers
+
+PARCELS_AT_ONCE = {"cpu": 1}
+"""Parcels whose pixels are encoded and pooled together, by the type of device."""
+_PARCELS_AT_ONCE_ELSEWHERE = 512
 
 _LEAST_VARIANCE = 1e-31  # of the published code: keeps the gradient of a square root of zero finite
 
@@ -72,14 +77,53 @@ class PixelSetEncoder(nn.Module):
         Raises:
             ModelError: If a shape does not fit.
         """
-        b, t, _, s = pixels.shape
-        self.check(pixels.shape[2], extra)
-        features = self.mlp1(pixels.transpose(2, 3).flatten(0, 2)).view(b * t, s, -1)
-        weights = mask.reshape(b * t, s, 1).to(features.dtype)
-        pooled = [POOLINGS[name](features, weights).view(b, t, -1) for name in self.poolings]
-        joined = torch.cat(pooled if extra is None else [*pooled, extra], dim=2)
-        embeddings: Tensor = self.mlp2(joined.flatten(0, 1)).view(b, t, -1)
+        b, t, bands, s = pixels.shape
+        self.check(bands, extra)
+        features = self.mlp1(pixels.permute(0, 3, 1, 2).flatten(0, 2)).view(b, s, t, -1)
+        weights = mask.transpose(1, 2).unsqueeze(3).to(features.dtype)
+        return self.encode(_join(self._pool(features, weights), extra))
+
+    def encode(self, joined: Tensor) -> Tensor:
+        """Encode statistics and features of every date, (B, T, mlp2[0]) to (B, T, mlp2[-1])."""
+        embeddings: Tensor = self.mlp2(joined.flatten(0, 1)).view(*joined.shape[:2], -1)
         return embeddings
+
+    def pool_sets(self, pixels: Tensor, counts: Tensor, extra: Tensor | None = None) -> Tensor:
+        """Pool the pixels of parcels, by layers multiplied out for inference: what :meth:`encode` takes.
+
+        On a CPU one parcel is computed at a time: its features fit in the caches, there is nothing to fill up, and its
+        statistics are the same to the bit whatever the other parcels.
+
+        Args:
+            pixels: Pixels of one parcel after the other's, (N, T, C).
+            counts: How many pixels each parcel has, (B,), int64; there is a parcel.
+            extra: Features of the parcels, (B, F); None for an encoder without.
+
+        Returns:
+            Statistics and features of every date, (B, T, mlp2[0]).
+
+        Raises:
+            ModelError: If a shape does not fit.
+        """
+        self.check(pixels.shape[2], extra)
+        layers = fold_layers(nn.Sequential(*(part for layer in self.mlp1 for part in (*layer.children(), nn.ReLU()))))
+        at_once = PARCELS_AT_ONCE.get(pixels.device.type, _PARCELS_AT_ONCE_ELSEWHERE)
+        pooled, start = [], 0
+        for i in range(0, len(counts), at_once):
+            of_parcels = counts[i : i + at_once]
+            stop = start + int(of_parcels.sum())
+            rows = pixels[start:stop].flatten(0, 1)  # (N T, C)
+            for layer in layers:
+                rows = layer(rows)
+            sets = rows.float().view(stop - start, pixels.shape[1], -1)  # (N, T, D)
+            pooled.append(self._pool(sets[None], None) if at_once == 1 else self._pool(*_padded(sets, of_parcels)))
+            start = stop
+        of_dates = None if extra is None else extra[:, None].expand(-1, pixels.shape[1], -1)
+        return _join(torch.cat(pooled), of_dates)
+
+    def _pool(self, features: Tensor, weights: Tensor | None) -> Tensor:
+        """Join the statistics (B, T, D of all) of features and weights as :data:`POOLINGS` take them."""
+        return torch.cat([POOLINGS[name](features, weights) for name in self.poolings], dim=2)
 
     def check(self, bands: int, extra: Tensor | None) -> None:
         """Check the number of bands, and of the features in the last axis of ``extra``.
@@ -110,23 +154,40 @@ class PixelLayer(nn.Module):
         return out
 
 
-def _mean(features: Tensor, weights: Tensor) -> Tensor:
+def _join(pooled: Tensor, extra: Tensor | None) -> Tensor:
+    return pooled if extra is None else torch.cat([pooled, extra], dim=2)
+
+
+def _padded(sets: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
+    """Sets one after the other (N, T, D), of so many pixels each (B,), as sets of S (B, S, T, D); and their weights."""
+    places = torch.arange(int(counts.max()), device=sets.device)
+    rows = (counts.cumsum(0) - counts)[:, None] + places
+    return sets[rows.clamp_max(len(sets) - 1)], (places < counts[:, None])[:, :, None, None].to(sets.dtype)
+
+
+def _mean(features: Tensor, weights: Tensor | None) -> Tensor:
+    if weights is None:
+        return features.mean(dim=1)
     return (features * weights).sum(dim=1) / weights.sum(dim=1)
 
 
-def _std(features: Tensor, weights: Tensor) -> Tensor:
+def _std(features: Tensor, weights: Tensor | None) -> Tensor:
     """Standard deviation with n - 1; that of a single pixel is 0."""
-    deviations = (features - _mean(features, weights).unsqueeze(1)).square() * weights
-    return (deviations.sum(dim=1) / (weights.sum(dim=1) - 1).clamp_min(1) + _LEAST_VARIANCE).sqrt()
+    squares = (features - _mean(features, weights).unsqueeze(1)).square_()
+    if weights is None:
+        variance = squares.sum(dim=1) / max(features.shape[1] - 1, 1)
+    else:
+        variance = (squares * weights).sum(dim=1) / (weights.sum(dim=1) - 1).clamp_min(1)
+    return (variance + _LEAST_VARIANCE).sqrt()
 
 
-def _max(features: Tensor, weights: Tensor) -> Tensor:
-    return features.masked_fill(weights == 0, -torch.inf).amax(dim=1)
+def _max(features: Tensor, weights: Tensor | None) -> Tensor:
+    return (features if weights is None else features.masked_fill(weights == 0, -torch.inf)).amax(dim=1)
 
 
-def _min(features: Tensor, weights: Tensor) -> Tensor:
-    return features.masked_fill(weights == 0, torch.inf).amin(dim=1)
+def _min(features: Tensor, weights: Tensor | None) -> Tensor:
+    return (features if weights is None else features.masked_fill(weights == 0, torch.inf)).amin(dim=1)
 
 
-POOLINGS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"mean": _mean, "std": _std, "max": _max, "min": _min}
-"""From features (N, S, D), of pixels of weight 1 or 0 (N, S, 1), to (N, D)."""
+POOLINGS: dict[str, Callable[[Tensor, Tensor | None], Tensor]] = {"mean": _mean, "std": _std, "max": _max, "min": _min}
+"""From features (B, S, T, D) to (B, T, D). Pixels have weight 1 or 0, (B, S, T or 1, 1), where not all count."""

@@ -3,14 +3,16 @@ import torch
 
 from sitsinfer import models
 from sitsinfer.errors import ModelError
+from sitsinfer.models import pse
 from tests.golden.generator import fill_weights
 
+# Widths are multiples of 4: products of others may round a row in ways that depend on its place among the rows.
 DAYS = [0, 9, 40, 41, 300]
-_SETS = {"input_dim": 3, "mlp1": [3, 6, 8], "mlp2": [20, 12], "extra_size": 4, "mlp4": [8, 6, 5]}
+_SETS = {"input_dim": 3, "mlp1": [3, 6, 8], "mlp2": [20, 12], "extra_size": 4, "mlp4": [8, 4, 5]}
 _DATED = {"positions": DAYS, "len_max_seq": 5}
 CASES = {
-    "pse_ltae": ("pse_ltae", {**_SETS, **_DATED, "n_head": 2, "d_k": 3, "d_model": 16, "mlp3": [16, 8]}),
-    "pse_ltae_small": ("pse_ltae", {**_SETS, **_DATED, "n_head": 2, "d_k": 3, "d_model": None, "mlp3": [12, 8]}),
+    "pse_ltae": ("pse_ltae", {**_SETS, **_DATED, "n_head": 2, "d_k": 2, "d_model": 16, "mlp3": [16, 8]}),
+    "pse_ltae_small": ("pse_ltae", {**_SETS, **_DATED, "n_head": 2, "d_k": 2, "d_model": None, "mlp3": [12, 8]}),
     "pse_ltae_poolings": (
         "pse_ltae",
         {
@@ -18,16 +20,16 @@ CASES = {
             "len_max_seq": 5,
             "pooling": "max_std_min_mean",
             "with_extra": False,
-            "mlp2": [32, 14, 12],
+            "mlp2": [32, 16, 12],
             "n_head": 2,
             "d_model": 16,
             "mlp3": [16, 8],
         },
     ),
-    "pse_tae": ("pse_tae", {**_SETS, **_DATED, "n_head": 2, "d_k": 3, "mlp3": [24, 10, 8]}),
-    "pse_tae_projected": ("pse_tae", {**_SETS, **_DATED, "n_head": 2, "d_k": 3, "d_model": 16, "mlp3": [32, 8]}),
+    "pse_tae": ("pse_tae", {**_SETS, **_DATED, "n_head": 2, "d_k": 2, "mlp3": [24, 12, 8]}),
+    "pse_tae_projected": ("pse_tae", {**_SETS, **_DATED, "n_head": 2, "d_k": 2, "d_model": 16, "mlp3": [32, 8]}),
     "pse_gru": ("pse_gru", {**_SETS, "hidden_dim": 8}),
-    "pse_tempcnn": ("pse_tempcnn", {**_SETS, "nker": [4, 6], "mlp3": [10, 8], "seq_len": 5}),
+    "pse_tempcnn": ("pse_tempcnn", {**_SETS, "nker": [4, 6], "mlp3": [12, 8], "seq_len": 5}),
 }
 EVERY = pytest.mark.parametrize("case", CASES)
 ATTENTIVE = pytest.mark.parametrize("case", [case for case in CASES if "tae" in case])
@@ -95,6 +97,53 @@ def test_every_parameter_but_the_positions_learns(case):
     idle = [name for name, p in model.named_parameters() if p.grad is None]
     assert idle == [name for name in model.state_dict() if "position_enc" in name]
     assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
+
+
+def as_sets(pixels, extra):
+    """The same parcels, their pixels one after the other."""
+    sets = torch.cat([of_parcel[..., :count].permute(2, 0, 1) for of_parcel, count in zip(pixels, COUNTS, strict=True)])
+    return sets, COUNTS, None if extra is None else extra[:, 0]
+
+
+@EVERY
+@pytest.mark.parametrize("at_once", [1, 2])
+def test_sets_are_scored_as_parcels_that_are_filled_up(case, at_once, monkeypatch):
+    monkeypatch.setitem(pse.PARCELS_AT_ONCE, "cpu", at_once)
+    model, (pixels, mask, extra) = network(case), parcels(case)
+    with torch.inference_mode():
+        scores = model.score_sets(*as_sets(pixels, extra))
+        torch.testing.assert_close(scores, model(pixels, mask, extra), rtol=1e-5, atol=1e-5)
+
+
+@EVERY
+def test_a_set_is_scored_to_the_bit_as_alone(case):
+    model, (pixels, _, extra) = network(case), parcels(case)
+    sets, counts, features = as_sets(pixels, extra)
+    order = [*range(3)] * 12 + [1, 1]
+    pieces = sets.split(counts.tolist())
+    with torch.inference_mode():
+        many = model.score_sets(
+            torch.cat([pieces[i] for i in order]), counts[order], None if features is None else features[order]
+        )
+        for place in (0, 1, 2, 31, 32, 37):
+            i = order[place]
+            alone = model.score_sets(pieces[i], counts[i : i + 1], None if features is None else features[i : i + 1])
+            torch.testing.assert_close(many[place], alone[0], rtol=0, atol=0)
+
+
+def test_no_parcels_have_no_scores():
+    empty = torch.zeros(0, dtype=torch.int64)
+    assert network().score_sets(torch.zeros(0, 5, 3), empty, torch.zeros(0, 4)).shape == (0, 5)
+
+
+def test_counts_that_do_not_fit_the_pixels_are_named():
+    model, sets, extra = network(), torch.zeros(4, 5, 3), torch.zeros(2, 4)
+    with pytest.raises(ModelError, match="The parcels have 5 pixels but 4 were given"):
+        model.score_sets(sets, torch.tensor([2, 3]), extra)
+    with pytest.raises(ModelError, match="1 parcels have no pixel. Leave them out"):
+        model.score_sets(sets, torch.tensor([4, 0]), extra)
+    with pytest.raises(ModelError, match="come with 3 features. The model takes 4"):
+        model.score_sets(sets, torch.tensor([3, 1]), extra[:, :3])
 
 
 def test_a_recurrent_encoder_takes_the_days_after_the_first():
