@@ -1,7 +1,7 @@
 """Run published deep models over satellite image time series and write georeferenced maps.
 
-``sitsinfer.segment``, ``panoptic``, ``classify`` and ``fuse`` are the commands of these names as functions, and
-``sitsinfer.evaluate_panoptic`` is ``evaluate panoptic``, and so on; ``Area`` and ``Options`` go with them. They are
+``sitsinfer.segment``, ``panoptic``, ``classify``, ``clouds`` and ``fuse`` are the commands of these names as functions,
+and ``sitsinfer.evaluate_panoptic`` is ``evaluate panoptic``, and so on; ``Area`` and ``Options`` go with them. They are
 imported when they are first used, so that importing the package costs nothing.
 """
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         ParcelScores,
         Summary,
         classify,
+        clouds,
         evaluate_clouds,
         evaluate_panoptic,
         evaluate_parcels,
@@ -41,6 +42,7 @@ __all__ = [
     "ParcelScores",
     "Summary",
     "classify",
+    "clouds",
     "evaluate_clouds",
     "evaluate_panoptic",
     "evaluate_parcels",

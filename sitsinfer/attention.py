@@ -91,9 +91,9 @@ def cloud_scores(steps: NDArray[np.uint8]) -> NDArray[np.float32]:
     for head in steps.swapaxes(0, 1):  # one at a time: memory, and sums in one order whatever the window is
         near = _sum_of_nearest(head, observed) / np.maximum(count, 1).astype(np.float32)
         total += (near + np.float32(0.5)) / (head + near + np.float32(1))
-    scores = total / np.float32(steps.shape[1])
-    scores[~observed | (count == 0)] = np.nan
-    return scores
+    total /= np.float32(steps.shape[1])
+    total[~observed | (count == 0)] = np.nan
+    return total
 
 
 def _sum_of_nearest(values: NDArray[np.uint8], observed: NDArray[np.bool_]) -> NDArray[np.uint16]:

@@ -96,12 +96,14 @@ class Outputs:
         files: What comes out, the main one first.
         publish: Writes the files from the finished store, each whole or not at all, with the tags given.
         read_tags: Reads the tags of a file that ``publish`` wrote; none from any other file.
+        folders: Folders that ``publish`` makes for some of the files, if need be.
     """
 
     path: Path
     files: tuple[Path, ...]
     publish: Callable[[Store, Mapping[str, str], Summary], None]
     read_tags: Callable[[Path], Mapping[str, str]]
+    folders: tuple[Path, ...] = ()
 
 
 def run(task: Task[Any], outputs: Outputs, options: Options) -> Summary:
@@ -123,7 +125,8 @@ def run(task: Task[Any], outputs: Outputs, options: Options) -> Summary:
     if not options.overwrite and _is_current(outputs, path, fingerprint):
         log.debug("%s is up to date.", outputs.path, extra={"event": "unchanged"})
         return Summary(unchanged=True)
-    check_places([outputs.path, *(file for file in outputs.files if file.parent != outputs.path)])
+    folders = (outputs.path, *outputs.folders)
+    check_places([*folders, *(file for file in outputs.files if file.parent not in folders)])
     for file in outputs.files:
         if file.is_dir() and FINGERPRINT_TAG not in outputs.read_tags(file):
             raise foreign(file)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sitsinfer.api.classification import classify
+    from sitsinfer.api.cloud_scores import clouds
     from sitsinfer.api.evaluation.accuracy import Accuracy
     from sitsinfer.api.evaluation.clouds import CloudAccuracy, evaluate_clouds
     from sitsinfer.api.evaluation.panoptic import ParcelScores, evaluate_panoptic
@@ -30,6 +31,7 @@ __all__ = [
     "ParcelScores",
     "Summary",
     "classify",
+    "clouds",
     "evaluate_clouds",
     "evaluate_panoptic",
     "evaluate_parcels",
@@ -50,6 +52,7 @@ _HOMES = {
     "ParcelScores": "sitsinfer.api.evaluation.panoptic",
     "Summary": "sitsinfer.engine",
     "classify": "sitsinfer.api.classification",
+    "clouds": "sitsinfer.api.cloud_scores",
     "evaluate_clouds": "sitsinfer.api.evaluation.clouds",
     "evaluate_panoptic": "sitsinfer.api.evaluation.panoptic",
     "evaluate_parcels": "sitsinfer.api.evaluation.parcels",

@@ -2,18 +2,23 @@
 
 import datetime
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from sitsinfer import engine, weights
 from sitsinfer.api.checks import absolute, check_item, check_names, doubts, tell_doubts, tell_series
 from sitsinfer.api.provenance import provenance
 from sitsinfer.area import Area
 from sitsinfer.engine import Options, Summary
-from sitsinfer.products import writer_for
+from sitsinfer.errors import OutputError
+from sitsinfer.products import dated, writer_for
+from sitsinfer.products.cube import is_cube
 from sitsinfer.products.raster import read_tags
 from sitsinfer.products.stac import item_path, write_item
 from sitsinfer.series import open_series
 from sitsinfer.store import Store
+from sitsinfer.tasks.attention import LAYER
 from sitsinfer.tasks.segment import Segment
 
 
@@ -28,6 +33,7 @@ def segment(
     reference_date: datetime.date | None = None,
     probabilities: str | Path | None = None,
     confidence: str | Path | None = None,
+    attention: str | Path | None = None,
     quicklook: str | Path | None = None,
     device: str = "auto",
     precision: str = "auto",
@@ -48,6 +54,8 @@ def segment(
         reference_date: What days are counted from, instead of what the weights say.
         probabilities: A GeoTIFF to write with the probability of each class.
         confidence: A GeoTIFF to write with the probability of the class decided for.
+        attention: What to write the model's attention over dates to: a NetCDF file or a Zarr cube, of dimensions date,
+            head, y and x, or a folder with a GeoTIFF a date, of a band a head.
         quicklook: A PNG to write.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
         precision: ``auto``, ``fp32``, ``bf16`` or ``fp16``.
@@ -76,6 +84,7 @@ def segment(
         reference_date=reference_date,
         probabilities=probabilities is not None,
         confidence=confidence is not None,
+        attention=attention is not None,
         device=device,
         precision=precision,
         batch_size=batch_size,
@@ -86,25 +95,74 @@ def segment(
     outputs = {"classes": place, "probabilities": absolute(probabilities), "confidence": absolute(confidence)}
     files = {layer: path for layer, path in outputs.items() if path is not None}
     writers = {layer: writer_for(path) for layer, path in files.items()}
-    check_names([*files.values(), item_path(place), *([page] if page else [])], task.series)
+    attended = _Attention.of(task, absolute(attention), place.stem)
+    check_names([*files.values(), *attended.files, item_path(place), *([page] if page else [])], task.series)
     check_item(place, options)
     is_drawn = page is None or _is_drawn(page, task, options)
 
     def publish(store: Store, tags: Mapping[str, str], summary: Summary) -> None:
         described = {**tags, "MODEL": card.name, "MODEL_SHA256": card.digest}
+        attended.publish(store, described)
         # The map comes last of the rasters; should its item not follow, the store is still there to go on from.
         for layer in reversed(files):
             writers[layer](store.source(layer), files[layer], described)
-        write_item(item_path(place), files, provenance(task, summary))
+        write_item(item_path(place), files | attended.assets, provenance(task, summary))
 
-    summary = engine.run(task, engine.Outputs(place, tuple(files.values()), publish, read_tags), options)
+    everything = (*files.values(), *attended.files)
+    run = engine.Outputs(place, everything, publish, dated.read_tags, attended.folders)
+    summary = engine.run(task, run, options)
     if not item_path(place).exists():  # somebody removed it from beside a finished map
-        write_item(item_path(place), files, provenance(task, summary))
+        write_item(item_path(place), files | attended.assets, provenance(task, summary))
     if page is not None and not (summary.unchanged and is_drawn):
         from sitsinfer.products.quicklook import write_quicklook
 
         write_quicklook(page, place, card.title, read_tags(place))
     return summary
+
+
+@dataclass(frozen=True)
+class _Attention:
+    """Where the attention of a map goes, if anywhere.
+
+    Attributes:
+        out: A cube or a folder; ``None``: it is not asked for.
+        prefix: What the names of files in a folder begin with.
+        files: What comes out.
+    """
+
+    out: Path | None
+    prefix: str
+    files: tuple[Path, ...] = ()
+
+    @classmethod
+    def of(cls, task: Segment, out: Path | None, prefix: str) -> Self:
+        """Name the files.
+
+        Raises:
+            WeightsError: If the model has no attention to tell.
+            OutputError: If no such output is known, or it is the folder of the series.
+        """
+        if out is None:
+            return cls(None, prefix)
+        if out.resolve() == task.series.root.resolve():
+            raise OutputError(f"{out} is the series itself. Choose another output for the attention.")
+        layers = [layer for layer in task.layers if layer.name == LAYER]
+        return cls(out, prefix, dated.outputs_of(out, prefix, layers))
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """The folder of all files, if there is one."""
+        return () if self.out is None or is_cube(self.out) else (self.out,)
+
+    @property
+    def assets(self) -> dict[str, Path]:
+        """What a STAC item calls the files: ``attention``, or with the date, ``attention_20220115``."""
+        return {LAYER: self.files[0]} if self.files and not self.folders else dated.assets_of(self.files)
+
+    def publish(self, store: Store, tags: Mapping[str, str]) -> None:
+        """Write the files."""
+        if self.out is not None:
+            dated.write(self.out, self.prefix, [store.source(LAYER)], tags)
 
 
 def _is_drawn(quicklook: Path, task: Segment, options: Options) -> bool:

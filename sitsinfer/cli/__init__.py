@@ -12,6 +12,7 @@ from sitsinfer import __version__
 from sitsinfer.cli import evaluate, models, train
 from sitsinfer.cli._log import last_word
 from sitsinfer.cli.classify import classify
+from sitsinfer.cli.clouds import clouds
 from sitsinfer.cli.fuse import fuse
 from sitsinfer.cli.inspect import inspect
 from sitsinfer.cli.panoptic import panoptic
@@ -28,6 +29,7 @@ app = typer.Typer(
 app.command()(segment)
 app.command()(panoptic)
 app.command()(classify)
+app.command()(clouds)
 app.command()(fuse)
 app.command()(inspect)
 app.command()(simulate)

@@ -25,6 +25,13 @@ def segment(
     confidence: Annotated[
         Path | None, typer.Option(help="A GeoTIFF to write with the probability of the class decided for.")
     ] = None,
+    attention: Annotated[
+        Path | None,
+        typer.Option(
+            help="A cube.nc, a cube.zarr or a folder to write with what each head of the model's attention gives each "
+            "date, for models that have it: U-TAE and pixel L-TAE."
+        ),
+    ] = None,
     quicklook: Annotated[Path | None, typer.Option(help="A PNG to write.")] = None,
     device: opt.Device = "auto",
     precision: opt.Precision = "auto",
@@ -56,6 +63,7 @@ def segment(
             reference_date=reference_date,
             probabilities=probabilities,
             confidence=confidence,
+            attention=attention,
             quicklook=quicklook,
             device=device,
             precision=precision,

@@ -9,10 +9,16 @@ import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from sitsinfer.errors import OutputError
+from sitsinfer.grid import Grid, Window
 from sitsinfer.layers import Layer
 from sitsinfer.products import DATE_TAG, SENSOR_TAG, DatedSource, ViewableSource
 from sitsinfer.products.cog import write_cog
@@ -33,7 +39,8 @@ _OTHER_FILES = re.compile(
 )
 """Endings by which people know files; any other is taken for a part of a folder's name, such as ``l3a_v1.0``."""
 
-_DATED_NAME = re.compile(r".+_(\d{8})_([^_]+)")
+_DATE_AND_LAYER = r"_(\d{8})_([A-Za-z]\w*)"
+_DATED_NAME = re.compile(f".+{_DATE_AND_LAYER}")
 
 
 def outputs_of(out: Path, prefix: str, layers: Sequence[Layer]) -> tuple[Path, ...]:
@@ -107,7 +114,7 @@ def write(out: Path, prefix: str, sources: Sequence[DatedSource], tags: Mapping[
 def _tell_leftovers(out: Path, prefix: str, layers: Sequence[Layer]) -> None:
     """Warn of files that a run of this name left on dates that are no longer asked for."""
     written = set(outputs_of(out, prefix, layers))
-    ours = re.compile(re.escape(prefix) + r"_\d{8}_[^_]+")
+    ours = re.compile(re.escape(prefix) + _DATE_AND_LAYER)
     left = sorted(path.name for path in out.glob("*.tif") if ours.fullmatch(path.stem) and path not in written)
     if left:
         more = f" and {len(left) - 3} more" if len(left) > 3 else ""
@@ -164,6 +171,71 @@ def read_back(files: Sequence[Path]) -> tuple[Published, ...]:
         OutputError: If a cube cannot be read, or a file is not named as ours are.
     """
     return tuple(entry for path in files for entry in _entries(path))
+
+
+@dataclass(frozen=True)
+class DatedFiles:
+    """A layer of several dates as it was published, to be read by windows; nothing is open meanwhile.
+
+    Attributes:
+        layer: What it holds, of all dates.
+        grid: Where its pixels lie.
+        dates: Each date with the file or cube that holds it, ascending.
+    """
+
+    layer: Layer
+    grid: Grid
+    dates: tuple[Published, ...]
+
+    def read(self, window: Window) -> NDArray[Any]:
+        """Read a window that lies within the grid: (dates, bands, height, width).
+
+        Raises:
+            OutputError: If it cannot be read.
+        """
+        bands = len(self.layer.bands)
+        path = self.dates[0].path
+        if is_cube(path):
+            with open_cube(path) as layers:
+                values = next(one for one in layers if one.layer.name == self.layer.name).read(window)
+            return values.reshape(-1, bands, *window.shape)
+        found = np.empty((len(self.dates), bands, *window.shape), self.layer.dtype)
+        for values, one in zip(found, self.dates, strict=True):
+            with one.open() as source:
+                values[...] = source.read(window)
+        return found
+
+
+def find(out: Path, name: str) -> DatedFiles:
+    """Find a layer that :func:`write` wrote, in a cube or a folder, whatever its files begin with.
+
+    Args:
+        out: The cube or folder.
+        name: The layer.
+
+    Raises:
+        OutputError: If it is not there, cannot be read, or is there twice; if its dates are not alike.
+    """
+    paths = [out] if is_cube(out) else [path for path in out.glob("*.tif") if _DATED_NAME.fullmatch(path.stem)]
+    if is_cube(out) and not out.exists():
+        raise OutputError(f"There is no {out}. Give a cube or a folder that holds {name}.")
+    dates = sorted((one for path in paths for one in _entries(path) if one.name == name), key=lambda one: one.date)
+    if not dates:
+        raise OutputError(f"{out} holds no {name}. Give a cube or a folder that does.")
+    for one, other in pairwise(dates):
+        if one.date == other.date:
+            raise OutputError(f"{out} holds {name} of {one.date} twice, in {one.path.name} and {other.path.name}.")
+    facts = {_facts_of(one) for one in (dates[:1] if is_cube(out) else dates)}
+    if len(facts) > 1:
+        raise OutputError(f"The dates of {name} in {out} differ in grid, bands or scale. Keep those of one run.")
+    ((layer, grid),) = facts
+    return DatedFiles(replace(layer, name=name, dates=tuple(one.date for one in dates)), grid, tuple(dates))
+
+
+def _facts_of(one: Published) -> tuple[Layer, Grid]:
+    """What a date holds and where, without its name."""
+    with one.open() as source:
+        return replace(source.layer, name=one.name), source.grid
 
 
 def _entries(path: Path) -> Iterator[Published]:

@@ -7,7 +7,7 @@ import pytest
 import rasterio
 
 from sitsinfer.errors import OutputError
-from sitsinfer.grid import whole
+from sitsinfer.grid import Window, whole
 from sitsinfer.products import dated
 from sitsinfer.products.cog import write_cog
 from sitsinfer.series import open_series
@@ -149,3 +149,40 @@ def test_prefix_may_look_like_a_date(dated_source, tmp_path):
     files = dated.outputs_of(tmp_path / "l3a", "ALL_20200101", [dated_source().layer])
     assert [one.date for one in dated.read_back(files)] == list(DATES)
     assert isinstance(dated.read_back(files)[0].date, datetime.date)
+
+
+@KINDS
+def test_a_layer_is_found_again_with_all_its_dates(out, sources, tmp_path):
+    dated.write(tmp_path / out, "L3A", sources, TAGS)
+    found = dated.find(tmp_path / out, "landsat")
+    source = sources[1]
+    assert (found.grid, found.layer.bands, found.layer.dates) == (source.grid, source.layer.bands, DATES)
+    window = Window(9, 11, 20, 31)
+    np.testing.assert_array_equal(found.read(window).reshape(-1, *window.shape), source.read(window))
+
+
+def test_a_layer_is_found_whatever_its_files_begin_with(dated_source, tmp_path):
+    source = dated_source("cloud_score")
+    dated.write(tmp_path / "a", "ALL_20200101", [source], TAGS)
+    (tmp_path / "a" / "cloud_score.tif").write_text("of no date")
+    assert dated.find(tmp_path / "a", "cloud_score").layer.dates == DATES
+    dated.write(tmp_path / "a", "b", [source], TAGS)
+    with pytest.raises(OutputError, match="holds cloud_score of 2021-12-15 twice, in ALL_2.*tif and b_20211215"):
+        dated.find(tmp_path / "a", "cloud_score")
+
+
+@KINDS
+def test_a_layer_that_is_not_there_is_named(out, sources, tmp_path):
+    dated.write(tmp_path / out, "L3A", sources, TAGS)
+    with pytest.raises(OutputError, match=r"holds no attention\. Give a cube or a folder that does"):
+        dated.find(tmp_path / out, "attention")
+    with pytest.raises(OutputError, match=r"(There is no|holds no)"):
+        dated.find(tmp_path / f"none{Path(out).suffix}", "attention")
+
+
+def test_dates_of_two_runs_are_not_one_layer(dated_source, tmp_path):
+    dated.write(tmp_path / "l3a", "L3A", [dated_source()], TAGS)
+    other = dated_source(height=50)
+    write_cog(other.on(DATES[1]), tmp_path / "l3a" / "L3A_20220103_landsat.tif", {})
+    with pytest.raises(OutputError, match="dates of landsat in .* differ in grid, bands or scale"):
+        dated.find(tmp_path / "l3a", "landsat")
