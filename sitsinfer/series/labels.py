@@ -118,9 +118,34 @@ def _colors(source: rasterio.io.DatasetReader) -> dict[int, tuple[int, ...]]:
 
 
 def _class(code: int, tags: dict[str, str], colors: dict[int, tuple[int, ...]]) -> ClassInfo:
-    if code in colors:
-        red, green, blue = colors[code][:3]
-    else:
-        hue = code * 0.618034 % 1  # steps by the golden ratio never come close to each other soon
-        red, green, blue = (round(255 * part) for part in colorsys.hsv_to_rgb(hue, 0.6, 0.85))
-    return ClassInfo(code, tags.get(f"CLASS_{code}", f"Class {code}"), (red, green, blue))
+    made = make_class(code)
+    red, green, blue = colors.get(code, made.color)[:3]
+    return ClassInfo(code, tags.get(f"CLASS_{code}", made.name), (red, green, blue))
+
+
+def make_class(code: int) -> ClassInfo:
+    """Make up a name and a colour for a class of which only the code is known."""
+    hue = code * 0.618034 % 1  # steps by the golden ratio never come close to each other soon
+    red, green, blue = (round(255 * part) for part in colorsys.hsv_to_rgb(hue, 0.6, 0.85))
+    return ClassInfo(code, f"Class {code}", (red, green, blue))
+
+
+def read_legend(path: Path) -> dict[int, ClassInfo]:
+    """Read what the codes of a raster stand for, as :func:`read_labels` does, without its pixels.
+
+    Returns:
+        The classes that it has a name for, by code.
+
+    Raises:
+        ReadError: If the file cannot be read.
+        TrainingError: If it names no class.
+    """
+    try:
+        with rasterio.open(path) as source:
+            tags, colors = {key.upper(): value for key, value in source.tags(1).items()}, _colors(source)
+    except rasterio.errors.RasterioError as error:
+        raise ReadError(f"Cannot read a legend from {path}: {error}".splitlines()[0]) from error
+    codes = [code for code in range(UNLABELLED) if f"CLASS_{code}" in tags]
+    if not codes:
+        raise TrainingError(f"{path} names no class. Expected tags of its band such as CLASS_3=Maize.")
+    return {code: _class(code, tags, colors) for code in codes}

@@ -40,6 +40,26 @@ def test_options_reach_the_training(tmp_path: Path, command: str, own: list[str]
         run(*given, "--dates", 9, 3, catch=False)
 
 
+def test_options_reach_the_training_of_parcels(tmp_path: Path) -> None:
+    given = ["classify", "--ts", tmp_path / "nowhere", "--parcels", "p.gpkg", "--out", tmp_path / "model"]
+    with pytest.raises(SeriesError, match="nowhere"):
+        run(
+            *given,
+            "--preset",
+            "pse-ltae-small",
+            "--label-column",
+            "crop",
+            "--reference-date",
+            "2022-01-01",
+            catch=False,
+        )
+    with pytest.raises(TrainingError, match="70% for validation"):
+        run(*given, "--validation", 0.7, catch=False)
+    result = run(*given, "--parcels", "q.gpkg")
+    assert result.exit_code == 2
+    assert "2 layers of parcels for 1 series" in result.output
+
+
 def test_an_encoder_is_looked_for(tmp_path: Path) -> None:
     given = ["--ts", tmp_path / "nowhere", "--labels", "a.tif", "--parcels", "p.tif", "--bands", "B04"]
     with pytest.raises(TrainingError, match="utae-demo feeds on .* Do not give bands"):

@@ -7,7 +7,7 @@ from affine import Affine
 from odc.geo.geobox import GeoBox
 
 from sitsinfer.errors import ReadError, TrainingError
-from sitsinfer.series.labels import UNLABELLED, read_labels, read_parcels
+from sitsinfer.series.labels import UNLABELLED, read_labels, read_legend, read_parcels
 
 GRID = GeoBox((6, 9), Affine(10, 0, 600_000, 0, -10, 5_000_000), "EPSG:32631")
 
@@ -40,6 +40,20 @@ def test_labels_on_the_same_grid_are_read_as_they_are(tmp_path: Path) -> None:
     assert len(labels.classes) == 53
     assert len({entry.color for entry in labels.classes}) == 53
     assert labels.classes[1].name == "Class 1"
+
+
+def test_a_legend_is_what_a_raster_names(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.tif", np.ones((6, 9), np.uint8))
+    with pytest.raises(TrainingError, match="names no class"):
+        read_legend(path)
+    with rasterio.open(path, "r+") as raster:
+        raster.update_tags(1, CLASS_1="Meadow", class_7="Maize")
+        raster.write_colormap(1, {1: (10, 200, 30, 255)})
+    legend = read_legend(path)
+    assert {code: entry.name for code, entry in legend.items()} == {1: "Meadow", 7: "Maize"}
+    assert legend[1].color == (10, 200, 30)
+    with pytest.raises(ReadError, match="Cannot read a legend from"):
+        read_legend(tmp_path / "nowhere.tif")
 
 
 def test_labels_beside_the_grid_are_none(tmp_path: Path) -> None:

@@ -15,6 +15,8 @@ def test_networks_come_from_presets_and_files(tmp_path: Path) -> None:
         choose_preset("segment", "unet")
     with pytest.raises(TrainingError, match="no preset 'utae'. Choose paps, paps-small"):
         choose_preset("panoptic", "utae")
+    with pytest.raises(TrainingError, match="no preset 'utae'. Choose pixel-ltae, pixel-ltae-small"):
+        choose_preset("pixels", "utae")
     path = tmp_path / "model.json"
     path.write_text('{"architecture": "fpn", "hyperparameters": {"hidden_size": 8}, "name": "x"}')
     assert choose_preset("segment", "utae", path) == ("fpn", {"hidden_size": 8})
@@ -51,6 +53,7 @@ def test_the_last_channels_are_those_of_classes() -> None:
     assert with_classes(given, 5) == {"out_conv": [16, 8, 5], "n_head": 4}
     assert given["out_conv"] == [16, 8, 0]
     assert with_classes({"hidden_dim": 3}, 5) == {"hidden_dim": 3}
+    assert with_classes({"mlp4": (16, 0)}, 5, "mlp4") == {"mlp4": [16, 5]}
     for wrong in (5, None, [], "16"):
         with pytest.raises(TrainingError, match="^out_conv is .*. Expected a list of channels"):
             with_classes({"out_conv": wrong}, 5)

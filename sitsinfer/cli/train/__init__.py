@@ -2,6 +2,7 @@
 
 import typer
 
+from sitsinfer.cli.train.classify import classify
 from sitsinfer.cli.train.panoptic import panoptic
 from sitsinfer.cli.train.pixels import pixels
 from sitsinfer.cli.train.segment import segment
@@ -10,3 +11,4 @@ app = typer.Typer(no_args_is_help=True, help="Train models.")
 app.command()(segment)
 app.command()(panoptic)
 app.command()(pixels)
+app.command()(classify)
