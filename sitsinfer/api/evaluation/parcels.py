@@ -17,11 +17,12 @@ from sitsinfer.metrics.segmentation import SegmentationScores
 from sitsinfer.metrics.stratified import Sample
 from sitsinfer.products.areas import SQUARE_METRES, polygon_areas
 from sitsinfer.products.attributes import Attributes, open_attributes
+from sitsinfer.products.classified import CLASS
 from sitsinfer.series.parcels import open_parcels
 from sitsinfer.series.types import listing
 
-CODE, NAME = "class_code", "class_name"
-"""Columns of a classified layer."""
+NAME = "class_name"
+"""The column of a classified layer with the names of classes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,9 +76,9 @@ def evaluate_parcels(
         MetricError: If a column is missing or holds something else, or the two share no parcel or no class.
     """
     ours, theirs = open_attributes(Path(classified)), open_attributes(Path(reference))
-    _check_columns(ours, [CODE, NAME], "Expected parcels as 'classify' writes them.")
+    _check_columns(ours, [CLASS, NAME], "Expected parcels as 'classify' writes them.")
     identifier = id_column or ours.columns[0]
-    label = label_column or next((name for name in (CODE, NAME) if name in theirs.columns), CODE)
+    label = label_column or next((name for name in (CLASS, NAME) if name in theirs.columns), CLASS)
     for table in (ours, theirs):
         _check_columns(table, [identifier], "Set id_column to the one of identifiers in both.")
     _check_columns(theirs, [label], "Set label_column to the one of classes.")
@@ -129,7 +130,7 @@ class _Parcels:
 
 def _read_parcels(table: Attributes, identifier: str, by_code: bool) -> _Parcels:
     """Read classified parcels, with codes or names as labels."""
-    identifiers, codes, names = table.read([identifier, CODE, NAME])
+    identifiers, codes, names = table.read([identifier, CLASS, NAME])
     labels = codes if by_code else names
     layer = open_parcels(table.path)
     areas = [polygon_areas(layer.shapes(batch), layer.crs) for batch in layer.batches()]

@@ -11,6 +11,8 @@ import typer
 from sitsinfer.cli.evaluate._outputs import defined, new_table, percent, print_table
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from sitsinfer.api import Accuracy
     from sitsinfer.metrics.segmentation import SegmentationScores
     from sitsinfer.metrics.stratified import Estimate
@@ -91,6 +93,7 @@ def print_scores(found: Accuracy, scores: SegmentationScores, unit: str) -> None
         scores: The scores to print.
         unit: What their matrix counts: pixels, parcels or hectares.
     """
+    amount = _amounts(scores.matrix)
     table = new_table("class", unit, "IoU %", "precision %", "recall %", "F1 %")
     for k in found.occurring:
         numbers = (percent(getattr(scores, name)[k]) for name in SCORES)
@@ -103,7 +106,7 @@ def print_scores(found: Accuracy, scores: SegmentationScores, unit: str) -> None
 def print_estimates(found: Accuracy, unit: str) -> None:
     """Print areas, and the accuracies that are weighted by them."""
     told = _exact if found.is_complete else _interval
-    weighted = found.weighted
+    weighted, amount = found.weighted, _amounts(found.mapped)
     table = new_table("class", "mapped ha", "area ha", "user's acc. %", "producer's acc. %")
     for k in found.occurring:
         estimates = (
@@ -142,9 +145,11 @@ def _exact(estimate: Estimate, k: Any, write: Callable[[float], str]) -> str:
     return write(float(estimate.value[k]))
 
 
-def amount(number: float) -> str:
-    """Pixels, parcels or hectares to read."""
-    return f"{number:.0f}" if number >= 1000 or float(number).is_integer() else f"{number:.4g}"
+def _amounts(values: NDArray[Any]) -> Callable[[float], str]:
+    """How to write pixels, parcels or hectares to be read: with decimals if there are few hectares."""
+    whole = float(values.sum())
+    decimals = 0 if values.dtype.kind in "iu" or whole >= 10_000 else 1 if whole >= 100 else 2
+    return lambda amount: f"{amount:.{decimals}f}"
 
 
 def draw(path: Path, found: Accuracy, unit: str) -> None:

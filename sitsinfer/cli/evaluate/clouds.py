@@ -33,7 +33,9 @@ def clouds(
         float, typer.Option(help="Pixels that score as much or more are taken for cloud.", min=0, max=1)
     ] = 0.5,
     json: _outputs.Json = False,
-    csv: Annotated[Path | None, typer.Option("--csv", help="Write the scores of each date to this file.")] = None,
+    csv: Annotated[
+        Path | None, typer.Option("--csv", help="Write the scores of each date to this file.", show_default=False)
+    ] = None,
     overwrite: opt.Overwrite = False,
 ) -> None:
     """Score scores of clouds against masks: area under the ROC curve, precision and recall of each date.

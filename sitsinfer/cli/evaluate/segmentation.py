@@ -26,7 +26,11 @@ def segmentation(
     json: _outputs.Json = False,
     csv: Annotated[
         Path | None,
-        typer.Option("--csv", help="Write scores and confusion matrix, a row a true class, to this file."),
+        typer.Option(
+            "--csv",
+            help="Write scores and confusion matrix, a row a true class, to this file.",
+            show_default=False,
+        ),
     ] = None,
     picture: _outputs.Picture = None,
     overwrite: opt.Overwrite = False,
