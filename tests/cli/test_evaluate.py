@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import rasterio
 from affine import Affine
+from PIL import Image
 from rasterio.errors import NotGeoreferencedWarning
 from typer.testing import CliRunner
 
@@ -83,6 +84,68 @@ def test_table_names_the_classes(maps):
     assert result.exit_code == 0
     for words in ("Winter wheat", "66.7", "60.0", "Overall accuracy", "mean IoU"):
         assert words in result.stdout
+
+
+def test_json_has_the_matrix_and_areas_of_the_whole_map(maps):
+    found = scores(*maps)
+    assert found["confusion_matrix"] == [[2, 0, 1], [1, 3, 0], [0, 1, 1]]
+    assert [entry["precision"] for entry in found["classes"]] == pytest.approx([2 / 3, 3 / 4, 1 / 2])
+    assert [entry["recall"] for entry in found["classes"]] == pytest.approx([2 / 3, 3 / 4, 1 / 2])
+    assert [entry["mapped_ha"] for entry in found["classes"]] == pytest.approx([0.03, 0.05, 0.03])
+    assert found["area_weighted"]["share_of_pixels_with_reference"] == pytest.approx(9 / 11)
+    assert found["area_weighted"]["overall_accuracy"] == pytest.approx((3 * 2 / 3 + 5 * 3 / 4 + 3 / 2) / 11)
+    wheat = found["classes"][1]
+    assert wheat["area_ha"] == pytest.approx(0.03 / 3 + 0.05 * 3 / 4)
+    assert wheat["area_ha_ci95"] == pytest.approx(1.96 * np.sqrt(0.03**2 / 9 + 0.05**2 / 16))
+    assert (wheat["users_accuracy"], wheat["users_accuracy_ci95"]) == pytest.approx((0.75, 1.96 * 0.25))
+
+
+def test_table_says_what_intervals_are_worth(maps, tmp_path):
+    sampled = CliRunner().invoke(app, ["segmentation", *maps]).stdout
+    assert "50.0 ± 98.0" in sampled
+    assert "drawn at random" in sampled
+    assert "82 % have a reference" in sampled
+    complete = CliRunner().invoke(app, ["segmentation", maps[1], maps[1]]).stdout
+    assert "±" not in complete
+    assert "All pixels have a reference" in complete
+    few = write_classes(tmp_path / "few.tif", np.array([[0, 0, 255, 255], [255] * 4, [255] * 4]))
+    assert "It is said of 27.3 % of the area, for want of a reference in Winter wheat (0.05 ha), Maize (0.03 ha)." in (
+        CliRunner().invoke(app, ["segmentation", maps[0], few]).stdout
+    )
+
+
+def test_scores_and_matrix_are_written_as_csv(maps, tmp_path):
+    table = tmp_path / "scores.csv"
+    scores(*maps, "--csv", str(table))
+    with table.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["code"], row["name"], row["mapped_as_0"], row["mapped_as_4"]) for row in rows] == [
+        ("0", "Water", "2", "1"),
+        ("1", "Winter wheat", "1", "0"),
+        ("4", "Maize", "0", "1"),
+    ]
+    assert float(rows[1]["recall"]) == pytest.approx(0.75)
+
+
+def test_the_matrix_is_drawn(maps, tmp_path):
+    picture = tmp_path / "matrix.png"
+    scores(*maps, "--picture", str(picture))
+    with Image.open(picture) as image:
+        assert image.format == "PNG"
+        assert min(image.size) > 300
+
+
+@pytest.mark.parametrize("option", ["--csv", "--picture"])
+def test_nothing_is_replaced_unasked(maps, tmp_path, option):
+    path = tmp_path / "out.png"
+    path.write_text("mine")
+    with pytest.raises(OutputError, match=r"out\.png already exists\. Set overwrite to replace it\."):
+        scores(*maps, option, str(path))
+    assert path.read_text() == "mine"
+    scores(*maps, option, str(path), "--overwrite")
+    assert path.read_bytes() != b"mine"
+    with pytest.raises(OutputError, match=r"is a folder\. Choose a file for the (scores|picture)\.$"):
+        scores(*maps, option, str(tmp_path), "--overwrite")
 
 
 def test_maps_that_share_no_pixel_are_an_error(maps, tmp_path):

@@ -12,15 +12,14 @@ import numpy as np
 
 from sitsinfer.errors import MetricError
 from sitsinfer.metrics.ranking import ScoreCounts
-from sitsinfer.products.cube import is_cube, open_cube
-from sitsinfer.products.dated import Published
+from sitsinfer.products.dated import Published, find
 from sitsinfer.products.raster import open_raster
 from sitsinfer.products.windows import windows
 from sitsinfer.series.names import date_in_path
 from sitsinfer.series.rasters import SUFFIXES
 
 SCORE = "cloud_score"
-"""What ``clouds`` calls the layer of scores, which others may lie beside."""
+"""What ``clouds`` calls its layer of scores."""
 
 
 @dataclass(frozen=True)
@@ -73,18 +72,18 @@ def evaluate_clouds(scores: str | Path, masks: str | Path, *, threshold: float =
     and are read by nearest neighbour.
 
     Args:
-        scores: A folder of rasters with their dates in their names, a NetCDF file or a Zarr cube, as ``clouds`` writes
-            it: scores from 0 to 1.
+        scores: The folder, NetCDF file or Zarr cube that ``clouds`` wrote; scores are 0 to 1.
         masks: A folder of rasters with their dates in their names: not 0 where there is a cloud.
         threshold: Pixels that score as much or more are taken for cloud.
 
     Raises:
-        OutputError: If a file cannot be read.
-        MetricError: If the two share no date or no pixel, there are two files of a date, or scores are out of range.
+        OutputError: If a file cannot be read, or there are no scores.
+        MetricError: If the two share no date or no pixel, there are two masks of a date, or scores are out of range.
     """
     if not 0 <= threshold <= 1:
         raise MetricError(f"The threshold is {threshold:g}. Expected 0 to 1, as scores are.")
-    scored, masked = _scores_in(Path(scores)), _masks_in(Path(masks))
+    scored = {one.date: one for one in find(Path(scores), SCORE).dates}
+    masked = _masks_in(Path(masks))
     shared = sorted(scored.keys() & masked.keys())
     if not shared:
         raise MetricError(
@@ -122,57 +121,24 @@ def _compare(scored: Published, mask: Path) -> ScoreCounts:
         return counted
 
 
-def _scores_in(path: Path) -> dict[date, Published]:
-    """Find the scores of each date.
+def _masks_in(folder: Path) -> dict[date, Path]:
+    """Find the mask of each date.
 
     Raises:
-        OutputError: If a cube cannot be read.
-        MetricError: If there are none, or two of a date.
-    """
-    if not is_cube(path):
-        found = _dated(path)
-        chosen = {file: day for file, day in found.items() if file.stem.endswith(SCORE)} or found
-        return {day: Published(SCORE, day, file) for day, file in _by_date(path, chosen).items()}
-    with open_cube(path) as layers:
-        names = {layer.layer.name: layer.layer.dates for layer in layers}
-    name = SCORE if SCORE in names else next(iter(names))
-    return {day: Published(name, day, path) for day in names[name]}
-
-
-def _masks_in(path: Path) -> dict[date, Path]:
-    """Find the mask of each date; errors as of :func:`_scores_in`."""
-    return _by_date(path, _dated(path))
-
-
-def _dated(folder: Path) -> dict[Path, date]:
-    """Rasters with a date in their name.
-
-    Raises:
-        MetricError: If there are none.
-    """
-    files = sorted(folder.iterdir()) if folder.is_dir() else []
-    dates = {file: date_in_path(Path(file.name)) for file in files if file.suffix.lower() in SUFFIXES}
-    dated = {file: day for file, day in dates.items() if day is not None}
-    if not dated:
-        raise MetricError(
-            f"{folder} has no raster with a date in its name. Expected a folder of files such as 20220413.tif."
-        )
-    return dated
-
-
-def _by_date(folder: Path, files: Mapping[Path, date]) -> dict[date, Path]:
-    """The file of each date.
-
-    Raises:
-        MetricError: If there are two of one.
+        MetricError: If there are none, or two of one date.
     """
     found: dict[date, Path] = {}
-    for file, day in files.items():
-        if (other := found.setdefault(day, file)) is not file:
+    for file in sorted(folder.iterdir()) if folder.is_dir() else []:
+        day = date_in_path(Path(file.name)) if file.suffix.lower() in SUFFIXES else None
+        if day is not None and (other := found.setdefault(day, file)) is not file:
             raise MetricError(
-                f"{folder} has two files of {day}, {other.name} and {file.name}. Expected one a date, in a folder of "
-                "their own."
+                f"{folder} has two rasters of {day}, {other.name} and {file.name}. "
+                "Expected a folder of masks, one a date."
             )
+    if not found:
+        raise MetricError(
+            f"{folder} has no raster with a date in its name. Expected a folder of masks such as 20220413.tif."
+        )
     return found
 
 
