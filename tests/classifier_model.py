@@ -63,10 +63,10 @@ CARD = ParcelCard(
 )
 
 
-def network(seed: int = 3) -> nn.Module:
+def network(seed: int = 3, card: ParcelCard = CARD) -> nn.Module:
     """A network whose scores differ between parcels by more than rounding."""
     torch.manual_seed(seed)
-    module = models.build("pse_ltae", HYPERPARAMETERS)
+    module = models.build(card.architecture, card.hyperparameters)
     with torch.no_grad():
         for values in module.parameters():
             if values.dim() > 1:
@@ -77,5 +77,5 @@ def network(seed: int = 3) -> nn.Module:
 def write_classifier(folder: Path, **changes: Any) -> Path:
     """Write a model folder with such a network for each member, under a card with changes."""
     card = replace(CARD, **changes)
-    weights.save(folder, card, [network(3 + number).state_dict() for number in range(len(card.members))])
+    weights.save(folder, card, [network(3 + number, card).state_dict() for number in range(len(card.members))])
     return folder

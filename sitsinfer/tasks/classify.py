@@ -41,9 +41,6 @@ TILE_STEP = 64
 BATCH = 8192
 """Pixels whose series are interpolated and classified at once."""
 
-FEATURES = 256
-"""Numbers that an architecture keeps for a pixel and date at most, of the few pixels that it computes at once."""
-
 INDEX = "parcels.sqlite"
 """What the index of the layer is called, in the store."""
 
@@ -168,11 +165,10 @@ class Classify:
         return size * size * self._stacked + 3 * crossing * self._interpolated
 
     def model_bytes(self, threads: int) -> int:
-        """A batch in each thread: its numbers, their reflectance, what it is interpolated to, and what is computed."""
+        """A batch in each thread: its numbers and their reflectance, and what is computed of it with two copies."""
         assert self.pixels is not None
-        floats = np.dtype(np.float32).itemsize
-        pixel = 3 * self._stacked * floats + 2 * self._interpolated
-        return threads * ((BATCH + self.pixels) * pixel + BATCH * len(self.card.days) * FEATURES * floats)
+        reflectance = len(self.series.acquisitions) * len(self.series.bands) * np.dtype(np.float32).itemsize
+        return threads * (BATCH + self.pixels) * (2 * (self._stacked + reflectance) + 3 * self._interpolated)
 
     @property
     def _stacked(self) -> int:
