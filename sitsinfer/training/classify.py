@@ -17,7 +17,6 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -33,21 +32,13 @@ from sitsinfer.sets.cut import cut_sets
 from sitsinfer.sets.gather import PixelSets, join
 from sitsinfer.training import loop
 from sitsinfer.training.card import draft_entries
-from sitsinfer.training.ensemble import (
-    EnsembleOptions,
-    block_folds,
-    check_folds,
-    draw_weights,
-    make_members,
-    networks,
-)
+from sitsinfer.training.ensemble import EnsembleCourse, EnsembleOptions, block_folds, make_members
 from sitsinfer.training.presets import PRESETS, check_architecture, with_classes
 from sitsinfer.weights import ParcelCard
 
 _PRESET = PRESETS["classify"]["pse-ltae"]
 _STRIP = 256  # rows that are read at a time
 _REACH = datetime.timedelta(days=30)  # how far beyond the model's days acquisitions are used, as in classification
-_AT_ONCE = 1024  # parcels that are validated at a time
 _JITTER, _MOST_JITTER = 0.01, 0.05  # standard deviation of the noise and its bound, of normalised values; as published
 
 
@@ -313,38 +304,26 @@ def _spread(features: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.where(std > 0, std, 1.0)
 
 
-class _Course:
-    """Classes of parcels, and overall accuracy to score them; see :class:`~sitsinfer.training.loop.Course`."""
+class _Course(EnsembleCourse):
+    """Classes of parcels."""
 
-    measure = "OA"
+    at_once = 1024
+    card: ParcelCard
+    options: Options
 
     def __init__(self, scenes: Sequence[Parcels], card: ParcelCard, options: Options) -> None:
-        self.card, self.options = card, options
+        index: dict[int | str, int] = {}
+        for channel, entry in enumerate(card.classes):
+            index |= {entry.code: channel, entry.name: channel}
+        channels = np.array([index[label] for scene in scenes for label in scene.labels], np.int64)
+        folds = [block_folds(scene.rows, scene.cols, options.block, options.folds) for scene in scenes]
+        super().__init__(card, options, channels, np.concatenate(folds))
         self.fingerprint = " ".join(scene.digest() for scene in scenes)
-        self.module = loop.build(card, options)
-        self.device = next(self.module.parameters()).device
         self._fill(scenes)
-        self.folds = np.concatenate(
-            [block_folds(scene.rows, scene.cols, options.block, options.folds) for scene in scenes]
-        )
-        self.learned = [np.flatnonzero(self.folds != options.kept(member)) for member in range(options.members)]
-        self.likely = [np.cumsum(draw_weights(self.channels[chosen], options.balance)) for chosen in self.learned]
-        kept = {options.kept(member) for member in range(options.members)}
-        check_folds({fold: int((self.folds == fold).sum()) for fold in kept}, len(self.folds))
 
     def _fill(self, scenes: Sequence[Parcels]) -> None:
         """Put the normalised pixels, (N, T, C), and features, (P, 4), of all scenes together."""
         member = self.card.members[0]
-        by_code = {entry.code: channel for channel, entry in enumerate(self.card.classes)}
-        by_name = {entry.name: channel for channel, entry in enumerate(self.card.classes)}
-        self.channels = np.array(
-            [
-                by_name[label] if isinstance(label, str) else by_code[label]
-                for scene in scenes
-                for label in scene.labels
-            ],
-            np.int64,
-        )
         self.values = np.concatenate([scene.sets.values for scene in scenes])
         self.values -= np.array(member.mean, np.float32)
         self.values /= np.array(member.std, np.float32)
@@ -353,64 +332,41 @@ class _Course:
         features = np.concatenate([scene.features for scene in scenes]) - np.array(self.card.geometry_mean)
         self.features = (features / np.array(self.card.geometry_std)).astype(np.float32)
 
-    def rates(self) -> list[tuple[list[nn.Parameter], float]]:
-        """All at the full rate."""
-        return [(list(self.module.parameters()), 1.0)]
+    def show(self, network: nn.Module, samples: NDArray[np.int64], rng: np.random.Generator) -> Tensor:
+        """Scores (B, K) of some parcels, by half of their pixels and with noise."""
+        pixels, mask = self._draw_pixels(samples, rng)
+        features = self._features_of(samples)
+        extra = None if features is None else features[:, None].expand(-1, pixels.shape[1], -1)  # (B, T, F)
+        scores: Tensor = network(pixels, mask, extra)
+        return scores
 
-    def loss(self, rng: np.random.Generator, step: int) -> Tensor:
-        """Compare the scores of each member for a batch of parcels of its own with their labels."""
-        losses = []
-        for network, learned, likely in zip(networks(self.module), self.learned, self.likely, strict=True):
-            drawn = np.minimum(np.searchsorted(likely, rng.random(self.options.batch_size)), len(learned) - 1)
-            chosen = learned[drawn]
-            pixels, mask = self._draw_pixels(chosen, rng)
-            features = self._features_of(chosen)
-            extra = None if features is None else features[:, None].expand(-1, pixels.shape[1], -1)  # (B, T, F)
-            scores = network(pixels, mask, extra)
-            truth = torch.from_numpy(self.channels[chosen]).to(self.device)
-            losses.append(F.cross_entropy(scores, truth, label_smoothing=self.options.smoothing))
-        return torch.stack(losses).sum()
+    def score(self, network: nn.Module, samples: NDArray[np.int64]) -> Tensor:
+        """Scores (B, K) of some parcels, by all pixels that are used."""
+        ends = self.starts + self.counts
+        pixels = np.concatenate([self.values[self.starts[parcel] : ends[parcel]] for parcel in samples])
+        counts = torch.from_numpy(self.counts[samples]).to(self.device)
+        sets = torch.from_numpy(pixels).to(self.device)
+        return cast(ParcelClassifier, network).score_sets(sets, counts, self._features_of(samples))
 
-    def _draw_pixels(self, chosen: NDArray[np.int64], rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    def _draw_pixels(self, parcels: NDArray[np.int64], rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         """Choose pixels of some parcels, as many as half of those that are used at most, and add noise.
 
         Returns:
             Values (B, T, C, S), and 1 where a pixel is one of the set, 0 where it fills up, (B, T, S).
         """
-        counts, shown = self.counts[chosen, None], -(-self.options.pixels // 2)
-        order = rng.random((len(chosen), self.options.pixels))
+        counts, shown = self.counts[parcels, None], -(-self.options.pixels // 2)
+        order = rng.random((len(parcels), self.options.pixels))
         order[np.arange(self.options.pixels) >= counts] = 2  # beyond the pixels of the parcel
         at = np.argsort(order, axis=1)[:, :shown]
         mask = np.arange(at.shape[1]) < counts
         at = np.where(mask, at, at[:, :1])
-        x = torch.from_numpy(self.values[self.starts[chosen, None] + at]).to(self.device)  # (B, S, T, C)
+        x = torch.from_numpy(self.values[self.starts[parcels, None] + at]).to(self.device)  # (B, S, T, C)
         x = x + (torch.randn_like(x) * _JITTER).clamp(-_MOST_JITTER, _MOST_JITTER)
         valid = torch.from_numpy(mask.astype(np.float32)).to(self.device)
         return x.permute(0, 2, 3, 1), valid[:, None].expand(-1, x.shape[2], -1)
 
-    def _features_of(self, chosen: NDArray[np.int64]) -> Tensor | None:
-        return torch.from_numpy(self.features[chosen]).to(self.device) if self.card.takes_geometry else None
-
-    @torch.inference_mode()
-    def validate(self) -> float:
-        """Overall accuracy of each member over the blocks kept for it, by all pixels that are used, taken together."""
-        self.module.eval()
-        right = total = 0
-        for member, network in enumerate(networks(self.module)):
-            kept = np.flatnonzero(self.folds == self.options.kept(member))
-            for start in range(0, len(kept), _AT_ONCE):
-                some = kept[start : start + _AT_ONCE]
-                scores = self._score(cast(ParcelClassifier, network), some)
-                right += int((scores.argmax(dim=1).cpu().numpy() == self.channels[some]).sum())
-                total += len(some)
-        return right / total
-
-    def _score(self, network: ParcelClassifier, parcels: NDArray[np.int64]) -> Tensor:
-        pixels = np.concatenate(
-            [self.values[self.starts[one] : self.starts[one] + self.counts[one]] for one in parcels]
-        )
-        counts = torch.from_numpy(self.counts[parcels]).to(self.device)
-        return network.score_sets(torch.from_numpy(pixels).to(self.device), counts, self._features_of(parcels))
+    def _features_of(self, parcels: NDArray[np.int64]) -> Tensor | None:
+        return torch.from_numpy(self.features[parcels]).to(self.device) if self.card.takes_geometry else None
 
     def finish(self, best: Mapping[str, Tensor]) -> ParcelCard:
         """The card as it is."""

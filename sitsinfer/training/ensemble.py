@@ -1,19 +1,24 @@
-"""What trainings on single samples share: a small ensemble, and blocks of the land to validate each member on."""
+"""What trainings on single samples, such as pixels or parcels, share.
+
+That is a small ensemble, of which each member is validated on other blocks of the land.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
+import torch.nn.functional as F
 from numpy.typing import ArrayLike, NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from sitsinfer.errors import TrainingError
 from sitsinfer.training import loop
-from sitsinfer.weights import Member
+from sitsinfer.weights import Card, Member, ParcelCard
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,24 +87,88 @@ def make_members(number: int, mean: NDArray[np.floating[Any]], std: NDArray[np.f
     return tuple(Member(name, tuple(mean.tolist()), tuple(std.tolist())) for name in names)
 
 
-def networks(module: nn.Module) -> list[nn.Module]:
-    """The members of what :func:`~sitsinfer.training.loop.build` built, in order."""
-    return list(module.values()) if isinstance(module, nn.ModuleDict) else [module]
+class EnsembleCourse(ABC):
+    """Classes of samples, and overall accuracy to score them; see :class:`~sitsinfer.training.loop.Course`.
 
-
-def check_folds(held: Mapping[int, int], total: int) -> None:
-    """See that there is something to learn from and something to validate on.
-
-    Args:
-        held: How many labelled samples each part that is used holds.
-        total: How many there are.
-
-    Raises:
-        TrainingError: If a part has none, or all.
+    Attributes:
+        card: The card of the ensemble.
+        options: How to train.
+        module: The networks.
+        device: Where they compute.
+        channels: The class of each sample, as the channel of its score, (N,).
+        folds: The part that each sample lies in, (N,).
+        learned: For each member, the samples that it learns from.
     """
-    for count in held.values():
-        if not 0 < count < total:
-            raise TrainingError(
-                f"{count} of {total} labelled samples would be kept for validation. Choose smaller blocks, another "
-                f"share for validation or fewer members."
-            )
+
+    card: Card | ParcelCard
+    options: EnsembleOptions
+    measure = "OA"
+    at_once = 4096
+    """Samples that are validated at a time."""
+
+    def __init__(
+        self, card: Card | ParcelCard, options: EnsembleOptions, channels: NDArray[np.int64], folds: NDArray[np.int64]
+    ) -> None:
+        """Build the networks, and deal the samples out to them.
+
+        Raises:
+            TrainingError: If nothing is left to learn from or to validate on.
+        """
+        self.card, self.options = card, options
+        self.module = loop.build(card, options)
+        self.device = next(self.module.parameters()).device
+        self.channels, self.folds = channels, folds
+        self.learned = [np.flatnonzero(folds != options.kept(member)) for member in range(options.members)]
+        for learned in self.learned:
+            _check_share(len(folds) - len(learned), len(folds))
+        self._likely = [np.cumsum(draw_weights(channels[learned], options.balance)) for learned in self.learned]
+
+    @abstractmethod
+    def show(self, network: nn.Module, samples: NDArray[np.int64], rng: np.random.Generator) -> Tensor:
+        """Scores (B, K) of some samples, shown as they are in training."""
+
+    @abstractmethod
+    def score(self, network: nn.Module, samples: NDArray[np.int64]) -> Tensor:
+        """Scores (B, K) of some samples, shown as they are in use."""
+
+    @property
+    def networks(self) -> list[nn.Module]:
+        """The members, in order."""
+        return list(self.module.values()) if isinstance(self.module, nn.ModuleDict) else [self.module]
+
+    def rates(self) -> list[tuple[list[nn.Parameter], float]]:
+        """All at the full rate."""
+        return [(list(self.module.parameters()), 1.0)]
+
+    def loss(self, rng: np.random.Generator, step: int) -> Tensor:
+        """Compare the scores of each member for a batch of samples of its own with their labels."""
+        losses = []
+        for network, learned, likely in zip(self.networks, self.learned, self._likely, strict=True):
+            drawn = np.minimum(np.searchsorted(likely, rng.random(self.options.batch_size)), len(learned) - 1)
+            samples = learned[drawn]
+            scores = self.show(network, samples, rng)
+            truth = torch.from_numpy(self.channels[samples]).to(self.device)
+            losses.append(F.cross_entropy(scores, truth, label_smoothing=self.options.smoothing))
+        return torch.stack(losses).sum()
+
+    @torch.inference_mode()
+    def validate(self) -> float:
+        """Overall accuracy of each member over what is kept for it, taken together."""
+        self.module.eval()
+        right = total = 0
+        for member, network in enumerate(self.networks):
+            kept = np.flatnonzero(self.folds == self.options.kept(member))
+            for start in range(0, len(kept), self.at_once):
+                some = kept[start : start + self.at_once]
+                found = self.score(network, some).argmax(dim=1).cpu().numpy()
+                right += int((found == self.channels[some]).sum())
+            total += len(kept)
+        return right / total
+
+
+def _check_share(kept: int, total: int) -> None:
+    if not 0 < kept < total:
+        raise TrainingError(
+            f"{kept} of {total} labelled samples would be kept for validation. Choose smaller blocks, another share "
+            f"for validation or fewer members."
+        )

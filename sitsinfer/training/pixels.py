@@ -16,7 +16,6 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -27,20 +26,12 @@ from sitsinfer.series import Series, Stack, open_series, read_stack
 from sitsinfer.series.labels import UNLABELLED, read_labels
 from sitsinfer.training import loop
 from sitsinfer.training.card import DAY_ZERO, draft_entries
-from sitsinfer.training.ensemble import (
-    EnsembleOptions,
-    block_folds,
-    check_folds,
-    draw_weights,
-    make_members,
-    networks,
-)
+from sitsinfer.training.ensemble import EnsembleCourse, EnsembleOptions, block_folds, make_members
 from sitsinfer.training.presets import PRESETS, check_architecture
 from sitsinfer.weights import Card
 
 _PRESET = PRESETS["pixels"]["pixel-ltae"]
 _STRIP = 128  # rows that are read at a time
-_AT_ONCE = 4096  # pixels that are validated at a time
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -242,29 +233,19 @@ def _statistics(scenes: Sequence[Pixels]) -> tuple[NDArray[np.float64], NDArray[
     return clear.mean(axis=0, dtype=np.float64), std
 
 
-class _Course:
-    """Classes of pixels, and overall accuracy to score them; see :class:`~sitsinfer.training.loop.Course`.
+class _Course(EnsembleCourse):
+    """Classes of pixels; scenes of fewer dates than the longest are filled up with dates without an observation."""
 
-    Scenes of fewer dates than the longest are filled up with dates that nothing was observed on.
-    """
-
-    measure = "OA"
+    card: Card
+    options: Options
 
     def __init__(self, scenes: Sequence[Pixels], card: Card, options: Options) -> None:
-        self.card, self.options = card, options
-        self.fingerprint = " ".join(scene.digest() for scene in scenes)
-        self.module = loop.build(card, options)
-        self.device = next(self.module.parameters()).device
         index = {entry.code: channel for channel, entry in enumerate(card.classes)}
-        self.channels = np.array([index[code] for scene in scenes for code in scene.labels.tolist()], np.int64)
-        self.folds = np.concatenate(
-            [block_folds(scene.rows, scene.cols, options.block, options.folds) for scene in scenes]
-        )
+        channels = np.array([index[code] for scene in scenes for code in scene.labels.tolist()], np.int64)
+        folds = [block_folds(scene.rows, scene.cols, options.block, options.folds) for scene in scenes]
+        super().__init__(card, options, channels, np.concatenate(folds))
+        self.fingerprint = " ".join(scene.digest() for scene in scenes)
         self._fill(scenes)
-        self.learned = [np.flatnonzero(self.folds != options.kept(member)) for member in range(options.members)]
-        self.likely = [np.cumsum(draw_weights(self.channels[chosen], options.balance)) for chosen in self.learned]
-        kept = {options.kept(member) for member in range(options.members)}
-        check_folds({fold: int((self.folds == fold).sum()) for fold in kept}, len(self.folds))
 
     def _fill(self, scenes: Sequence[Pixels]) -> None:
         """Put the normalised series of all scenes together: (N, T, C), and what goes with their dates, (N, T)."""
@@ -283,61 +264,39 @@ class _Course:
             [np.repeat(row, len(scene.labels), axis=0) for row, scene in zip(positions, scenes, strict=True)]
         )
 
-    def rates(self) -> list[tuple[list[nn.Parameter], float]]:
-        """All at the full rate."""
-        return [(list(self.module.parameters()), 1.0)]
+    def show(self, network: nn.Module, samples: NDArray[np.int64], rng: np.random.Generator) -> Tensor:
+        """Scores (B, K) of some pixels, by some of their dates."""
+        return self._score(network, samples, *self._draw_dates(samples, rng))
 
-    def loss(self, rng: np.random.Generator, step: int) -> Tensor:
-        """Compare the scores of each member for a batch of pixels of its own with their labels."""
-        losses = []
-        for network, learned, likely in zip(networks(self.module), self.learned, self.likely, strict=True):
-            drawn = np.minimum(np.searchsorted(likely, rng.random(self.options.batch_size)), len(learned) - 1)
-            chosen = learned[drawn]
-            scores = self._score(network, *self._draw_dates(chosen, rng))
-            truth = torch.from_numpy(self.channels[chosen]).to(self.device)
-            losses.append(F.cross_entropy(scores, truth, label_smoothing=self.options.smoothing))
-        return torch.stack(losses).sum()
+    def score(self, network: nn.Module, samples: NDArray[np.int64]) -> Tensor:
+        """Scores (B, K) of some pixels, by all their clear dates."""
+        every = np.broadcast_to(np.arange(self.clear.shape[1]), (len(samples), self.clear.shape[1]))
+        return self._score(network, samples, every, self.clear[samples])
 
     def _draw_dates(
-        self, chosen: NDArray[np.int64], rng: np.random.Generator
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
+        self, pixels: NDArray[np.int64], rng: np.random.Generator
+    ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """Choose equally many dates of some pixels, each its own.
 
         Returns:
-            The pixels (B, 1), their dates (B, T), and whether they are among those that can be shown, (B, T): fewer are
-            where a pixel does not have as many.
+            Their dates, (B, T), and whether they can be shown, (B, T): not all where a pixel does not have as many.
         """
         dates = min(int(rng.integers(*self.options.dates, endpoint=True)), self.clear.shape[1])
-        cloudy = rng.random((len(chosen), 1)) < self.options.cloudy
-        shown = np.where(cloudy, self.observed[chosen], self.clear[chosen])
+        cloudy = rng.random((len(pixels), 1)) < self.options.cloudy
+        shown = np.where(cloudy, self.observed[pixels], self.clear[pixels])
         order = rng.random(shown.shape) + ~shown  # those that can be shown come first
         at = np.sort(np.argpartition(order, dates - 1, axis=1)[:, :dates], axis=1)
-        return chosen[:, None], at, np.take_along_axis(shown, at, axis=1)
+        return at, np.take_along_axis(shown, at, axis=1)
 
     def _score(
         self, network: nn.Module, pixels: NDArray[np.int64], at: NDArray[np.int64], shown: NDArray[np.bool_]
     ) -> Tensor:
-        """Scores (B, K) of pixels (B, 1) by some of their dates (B, T)."""
-        x = torch.from_numpy(self.values[pixels, at]).to(self.device).permute(1, 2, 0)  # (T, C, B)
-        positions = torch.from_numpy(self.positions[pixels, at]).to(self.device).T
+        """Scores (B, K) of pixels by dates (B, T), as far as these are shown."""
+        x = torch.from_numpy(self.values[pixels[:, None], at]).to(self.device).permute(1, 2, 0)  # (T, C, B)
+        positions = torch.from_numpy(self.positions[pixels[:, None], at]).to(self.device).T
         valid = torch.from_numpy(shown).to(self.device).T
         scores: Tensor = network(x[None, ..., None], positions[None, ..., None], valid[None, ..., None])
         return scores[0, :, :, 0].T
-
-    @torch.inference_mode()
-    def validate(self) -> float:
-        """Overall accuracy of each member over the blocks kept for it, of all clear dates, taken together."""
-        self.module.eval()
-        right = total = 0
-        for member, network in enumerate(networks(self.module)):
-            kept = np.flatnonzero(self.folds == self.options.kept(member))
-            for start in range(0, len(kept), _AT_ONCE):
-                some = kept[start : start + _AT_ONCE]
-                at = np.arange(self.clear.shape[1])[None].repeat(len(some), axis=0)
-                scores = self._score(network, some[:, None], at, self.clear[some])
-                right += int((scores.argmax(dim=1).cpu().numpy() == self.channels[some]).sum())
-                total += len(some)
-        return right / total
 
     def finish(self, best: Mapping[str, Tensor]) -> Card:
         """The card as it is."""

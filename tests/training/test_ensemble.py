@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from sitsinfer.errors import TrainingError
-from sitsinfer.training.ensemble import EnsembleOptions, block_folds, check_folds, draw_weights, make_members
+from sitsinfer.training.ensemble import EnsembleOptions, block_folds, draw_weights, make_members
 
 OPTIONS = {"name": "x", "architecture": "x", "hyperparameters": {}}
 
@@ -46,10 +46,3 @@ def test_members_are_validated_on_parts_in_turn() -> None:
     assert [options.kept(member) for member in range(5)] == [0, 1, 2, 3, 0]
     with pytest.raises(TrainingError, match="70% for validation leave nothing"):
         EnsembleOptions(**OPTIONS, validation=0.7)
-
-
-def test_parts_with_nothing_or_everything_are_refused() -> None:
-    check_folds({0: 3, 2: 4}, 10)
-    for held in ({0: 3, 1: 0}, {0: 10}):
-        with pytest.raises(TrainingError, match="of 10 labelled samples would be kept for validation"):
-            check_folds(held, 10)
