@@ -19,8 +19,10 @@ import torch
 from sitsinfer import cli, models, weights
 from sitsinfer.layers import ClassInfo
 from sitsinfer.weights import Card, Member
+from tests.classifier_model import write_classifier
 from tests.conftest import write_raster
 from tests.fakes import TINY_UTAE
+from tests.field_layer import fields, write_layer
 from tests.pairs import write_pair
 from tests.parcel_model import write_parcel_model
 from tests.weights.published import write_tamrf
@@ -192,6 +194,33 @@ def panoptic(command: Callable[..., Outcome], year: Path, parcel_model: Path, tm
         given = {"ts": year, "out": tmp_path / "parcels.gpkg", "model": parcel_model, "device": "cpu", **options}
         spelled = [(f"--{name.replace('_', '-')}", value) for name, value in given.items() if value is not None]
         return command("panoptic", *(word for pair in spelled for word in pair), *arguments)
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model folder with a classifier of parcels, of random but fixed weights. Not to be written to."""
+    return write_classifier(tmp_path_factory.mktemp("models") / "classifier")
+
+
+@pytest.fixture(scope="session")
+def layer(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A layer of fields over the year. Not to be written to."""
+    return write_layer(tmp_path_factory.mktemp("layers") / "fields.gpkg", fields(SHAPE))
+
+
+@pytest.fixture
+def classify(
+    command: Callable[..., Outcome], year: Path, classifier: Path, layer: Path, tmp_path: Path
+) -> Callable[..., Outcome]:
+    """Classify the fields of the year, to ``tmp_path / "classes.gpkg"``, unless told otherwise."""
+
+    def call(*arguments: Any, **options: Any) -> Outcome:
+        given = {"ts": year, "parcels": layer, "out": tmp_path / "classes.gpkg", "model": classifier}
+        given = {**given, "id_column": "name", "device": "cpu", **options}
+        spelled = [(f"--{name.replace('_', '-')}", value) for name, value in given.items() if value is not None]
+        return command("classify", *(word for pair in spelled for word in pair), *arguments)
 
     return call
 
