@@ -23,8 +23,9 @@ BATCH = 4096
 """Features that are read at a time, unless said otherwise."""
 COMPANIONS = (".dbf", ".shx", ".prj", ".cpg")
 """What a shapefile is made of beside its geometries."""
-PLAIN_STREAM = "OGR_FLATGEOBUF_STREAM_BASE_IMPL"
-"""GDAL's own stream of FlatGeobuf is damaged by features without a geometry; this has it make the one of any format."""
+PLAIN_STREAM = {"OGR_FLATGEOBUF_STREAM_BASE_IMPL": "YES", "OGR_GPKG_STREAM_BASE_IMPL": "YES"}
+"""Settings of GDAL for streams that lose nothing: its fast ones are damaged by features without a geometry in a
+FlatGeobuf, and give features twice where a GeoPackage counts more of them than it has."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,12 +167,12 @@ def _arrow(path: Path, name: str | None, id_column: str | None, size: int) -> It
 
     columns = [] if id_column is None else [id_column]
     options = {"columns": columns, "return_fids": True, "batch_size": size, "use_pyarrow": True}
-    pyogrio.set_gdal_config_options({PLAIN_STREAM: True})
+    pyogrio.set_gdal_config_options(PLAIN_STREAM)
     try:
         with pyogrio.open_arrow(path, layer=name, **options) as (_, reader):
             yield reader
     finally:
-        pyogrio.set_gdal_config_options({PLAIN_STREAM: None})
+        pyogrio.set_gdal_config_options(dict.fromkeys(PLAIN_STREAM))
 
 
 def _next(reader: Any) -> pa.RecordBatch | None:
