@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sitsinfer.errors import ModelError
+from sitsinfer.models.folding import softmax, wide
 from sitsinfer.models.layers import dense_layers
 
 PADDING_LOGIT = -1000.0  # of the published code: not -inf, so that a series of nothing but padding stays finite
@@ -160,22 +161,32 @@ class LTAE(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Pool (B, T, C) to (B, n_neurons[-1])."""
-        return self.attend(x)[0]
-
-    def attend(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Pool (B, T, C) to (B, n_neurons[-1]), and tell the attention, (n_head, B, T), that sums to 1 over T.
+        """Pool (B, T, C) to (B, n_neurons[-1]).
 
         Raises:
             ModelError: If the series has another number of dates than the network was built for.
         """
+        if self.training or torch.is_grad_enabled():
+            return self.attend(x)[0]
+        return self._decode(self.attention_heads.pool(self._encode(x)))
+
+    def attend(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Pool as :meth:`forward` does, and tell the attention, (n_head, B, T), that sums to 1 over T."""
+        pooled, attention = self.attention_heads(self._encode(x), None)
+        return self._decode(pooled), attention.transpose(0, 1)
+
+    def _encode(self, x: Tensor) -> Tensor:
+        """Project dates (B, T, C), and add their positions: (B, T, D)."""
         self.position_enc.check(x)
         x = self.inlayernorm(x)
         if self.inconv is not None:
-            x = self.inconv(x.transpose(1, 2)).transpose(1, 2)  # (B, T, D)
-        pooled, attention = self.attention_heads(self.position_enc(x), None)
+            x = self.inconv(x.transpose(1, 2)).transpose(1, 2)
+        dates: Tensor = self.position_enc(x)
+        return dates
+
+    def _decode(self, pooled: Tensor) -> Tensor:
         out: Tensor = self.outlayernorm(self.dropout(self.mlp(pooled)))
-        return out, attention.transpose(0, 1)
+        return out
 
 
 class PositionTable(nn.Module):
@@ -249,6 +260,21 @@ class MultiHeadAttention(nn.Module):
         attention = self.dropout(logits.float().softmax(dim=2))
         values = x.view(*x.shape[:2], self.n_head, -1)  # (N, T, n_head, D / n_head)
         return torch.einsum("nht,nthd->nhd", attention.to(values.dtype), values).flatten(1), attention
+
+    def pool(self, x: Tensor) -> Tensor:
+        """Pool (N, T, D) to (N, D) as :meth:`forward` does in evaluation mode, to rounding, but faster."""
+        values = x.reshape(*x.shape[:2], self.n_head, -1)  # (N, T, n_head, D / n_head)
+        attention = softmax(F.linear(x, self.asked().to(x.dtype)), dim=1)  # (N, T, n_head)
+        return (values * attention.to(x.dtype).unsqueeze(3)).sum(dim=1).flatten(1)
+
+    def asked(self) -> Tensor:
+        """What each head makes of a date, (n_head, D), before the softmax.
+
+        It is the query times the layer of the keys, but for its bias, which is the same for all dates.
+        """
+        keys = wide(self.fc1_k.weight).view(*self.Q.shape, -1)  # (n_head, d_k, D)
+        asked: Tensor = torch.einsum("hk,hkd->hd", wide(self.Q), keys) / self.Q.shape[1] ** 0.5
+        return asked
 
 
 def positional_encoding(positions: Tensor, size: int, period: float) -> Tensor:

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sitsinfer.errors import ModelError
+from sitsinfer.models.folding import fold_layers
 from sitsinfer.models.gru import GRU
 from sitsinfer.models.layers import score_layers
 from sitsinfer.models.ltae import LTAE
@@ -21,7 +22,7 @@ from sitsinfer.models.pse import PixelSetEncoder
 from sitsinfer.models.tae import TAE
 from sitsinfer.models.tempcnn import TempCNN
 
-_BLOCK = 32  # parcels: products of one shape round a row the same way, of several shapes they may not
+_PARCELS_AT_ONCE = {"cpu": 32}  # always as many: products of another shape may round a row in another way
 
 
 class ParcelClassifier(nn.Module):
@@ -57,13 +58,14 @@ class ParcelClassifier(nn.Module):
         Raises:
             ModelError: If a shape does not fit.
         """
-        return self._decide(self.spatial_encoder(pixels, mask, extra))
+        scores: Tensor = self.decoder(self.temporal_encoder(self.spatial_encoder(pixels, mask, extra)))
+        return scores
 
     def score_sets(self, pixels: Tensor, counts: Tensor, extra: Tensor | None = None) -> Tensor:
         """Score parcels in evaluation mode, without filling up: what :meth:`forward` gives, to rounding, but faster.
 
-        On a CPU, in one thread, a parcel's scores are the same to the bit whatever parcels it is scored with, if layers
-        have widths that are multiples of 4, as the published ones. Otherwise the last bits may differ.
+        On a CPU a parcel's scores are the same to the bit whatever parcels it is scored with, and in any number of
+        threads, if layers have widths that are multiples of 16, as those published. Otherwise last bits may differ.
 
         Args:
             pixels: Normalised values of the pixels of one parcel after the other's, (N, T, C).
@@ -81,16 +83,11 @@ class ParcelClassifier(nn.Module):
         if len(counts) == 0:
             return pixels.new_empty(0, self.n_classes)
         joined = self.spatial_encoder.pool_sets(pixels, counts, extra)
-        if joined.device.type != "cpu":
-            return self._decide(self.spatial_encoder.encode(joined))
-        joined = F.pad(joined, (0, 0, 0, 0, 0, -len(joined) % _BLOCK))
-        blocks = (joined[start : start + _BLOCK] for start in range(0, len(joined), _BLOCK))
-        return torch.cat([self._decide(self.spatial_encoder.encode(block)) for block in blocks])[: len(counts)]
-
-    def _decide(self, embeddings: Tensor) -> Tensor:
-        """Score parcels by their embeddings, (B, T, D)."""
-        scores: Tensor = self.decoder(self.temporal_encoder(embeddings))
-        return scores
+        decode, size = fold_layers(self.decoder), _PARCELS_AT_ONCE.get(joined.device.type, len(joined))
+        joined = F.pad(joined, (0, 0, 0, 0, 0, -len(joined) % size))
+        blocks = (joined[start : start + size] for start in range(0, len(joined), size))
+        scores = [decode(self.temporal_encoder(self.spatial_encoder.encode(block))) for block in blocks]
+        return torch.cat(scores)[: len(counts)]
 
 
 def _check_counts(pixels: Tensor, counts: Tensor) -> None:

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sitsinfer.errors import ModelError
-from sitsinfer.models.folding import Affine, batch_norm, fold_layers, wide
+from sitsinfer.models.folding import Folded, batch_norm, fold_layers, softmax, wide
 from sitsinfer.models.layers import check_series, dense_layers, score_layers
 from sitsinfer.models.ltae import PADDING_LOGIT, MultiHeadAttention, positional_encoding
 
@@ -22,7 +22,7 @@ ATTENTION_TYPES = ("LTAE", "vanilla")
 
 _ELEMENTS = {"cpu": 3 << 17}  # numbers of a kind that are computed at once: on a CPU as many as its caches hold
 _ELEMENTS_ELSEWHERE = 1 << 26
-_RUN = 64  # pixels: whole vector registers, whatever their size
+_RUN = 64  # pixels: in whole runs of so many, all of them are computed alike, to the bit
 
 
 class PixelLTAE(nn.Module):
@@ -182,7 +182,7 @@ class PixelLTAE(nn.Module):
         unique, where = torch.unique(days, return_inverse=True)
         return positional_encoding(unique, self.width, self.period)[where]
 
-    def _fold(self, days: Tensor) -> _Folded:
+    def _fold(self, days: Tensor) -> _Multiplied:
         """Multiply out what is affine in the standardised bands, for series of the same days (T,).
 
         Keys and values are affine in them, so that bands are weighed and pooled before they are projected, not after.
@@ -195,9 +195,8 @@ class PixelLTAE(nn.Module):
         shift = shift + scale * wide(self.inconv.get_parameter("0.bias")) + weight @ wide(self.inlayernorm.bias)
         weight = weight * wide(self.inlayernorm.weight)
         table = wide(self._encode(days)) + shift  # (T, D)
-        keys = wide(heads.fc1_k.weight).view(*heads.Q.shape, -1)  # the keys' bias is the same for all dates
-        asked = torch.einsum("hk,hkd->hd", wide(heads.Q), keys) / heads.Q.shape[1] ** 0.5
-        return _Folded(
+        asked = heads.asked()
+        return _Multiplied(
             asked=(asked @ weight).float(),
             asked_of_dates=(table @ asked.t()).float().unsqueeze(2),
             weight=weight.view(self.n_head, -1, self.bands).float(),
@@ -209,7 +208,7 @@ class PixelLTAE(nn.Module):
 
 
 @dataclass(frozen=True, eq=False)
-class _Folded:
+class _Multiplied:
     """The network of evaluation, multiplied out for series of the same T days.
 
     Attributes:
@@ -226,24 +225,28 @@ class _Folded:
     asked_of_dates: Tensor
     weight: Tensor
     table: Tensor
-    mlp: list[Affine]
-    decoder: list[Affine]
+    mlp: Folded
+    decoder: Folded
     eps: tuple[float, float]
 
     def __call__(self, x: Tensor, observed: Tensor | None) -> tuple[Tensor, Tensor]:
         """Look at pixels (T, C, N), observed or not (T, N): scores (N, K), and attention (n_head, T, N)."""
+        n = x.shape[2]
+        if n % _RUN:
+            x = F.pad(x, (0, -n % _RUN))
+            observed = None if observed is None else F.pad(observed, (0, -n % _RUN))
         bands = self._standardise(x)
         logits = torch.matmul(self.asked, bands).add_(self.asked_of_dates)  # (T, n_head, N)
         if observed is None:
-            attention = logits.float().softmax(dim=0)
+            attention = softmax(logits, dim=0)
         else:
             hidden = ~observed[:, None]
-            attention = logits.masked_fill_(hidden, PADDING_LOGIT).float().softmax(dim=0).masked_fill_(hidden, 0)
+            attention = softmax(logits.masked_fill_(hidden, PADDING_LOGIT), dim=0).masked_fill_(hidden, 0)
         pooled = torch.bmm(self.table, attention.transpose(0, 1))  # (n_head, D / n_head, N)
         pooled = torch.baddbmm(pooled, self.weight, _pool(attention, bands))
-        rows = _through(self.mlp, pooled.flatten(0, 1).t())
+        rows = self.mlp(pooled.flatten(0, 1).t())
         rows = F.layer_norm(rows, rows.shape[1:], eps=self.eps[1])
-        return _through(self.decoder, rows), attention.transpose(0, 1)
+        return self.decoder(rows)[:n], attention.transpose(0, 1)[..., :n]
 
     def _standardise(self, x: Tensor) -> Tensor:
         """Bands of every date and pixel, (T, C, N), less their mean and over their standard deviation."""
@@ -258,12 +261,6 @@ def _pool(attention: Tensor, bands: Tensor) -> Tensor:
     for weights, values in zip(attention, bands, strict=True):
         pooled.addcmul_(weights[:, None], values)
     return pooled
-
-
-def _through(layers: Sequence[Affine], rows: Tensor) -> Tensor:
-    for layer in layers:
-        rows = layer(rows)
-    return rows
 
 
 class SelfAttention(nn.Module):

@@ -106,24 +106,21 @@ class PixelSetEncoder(nn.Module):
             ModelError: If a shape does not fit.
         """
         self.check(pixels.shape[2], extra)
-        layers = fold_layers(nn.Sequential(*(part for layer in self.mlp1 for part in (*layer.children(), nn.ReLU()))))
+        layers = fold_layers(part for layer in self.mlp1 for part in (*layer.children(), nn.ReLU()))
         at_once = PARCELS_AT_ONCE.get(pixels.device.type, _PARCELS_AT_ONCE_ELSEWHERE)
-        pooled, start = [], 0
-        for i in range(0, len(counts), at_once):
-            of_parcels = counts[i : i + at_once]
-            stop = start + int(of_parcels.sum())
-            rows = pixels[start:stop].flatten(0, 1)  # (N T, C)
-            for layer in layers:
-                rows = layer(rows)
-            sets = rows.float().view(stop - start, pixels.shape[1], -1)  # (N, T, D)
-            pooled.append(self._pool(sets[None], None) if at_once == 1 else self._pool(*_padded(sets, of_parcels)))
-            start = stop
+        pooled, stops = [], [0, *counts.cumsum(0).tolist()]
+        for first in range(0, len(counts), at_once):
+            last = min(first + at_once, len(counts))
+            rows = layers(pixels[stops[first] : stops[last]].flatten(0, 1))  # (N T, D)
+            sets = rows.float().view(-1, pixels.shape[1], rows.shape[1])  # (N, T, D)
+            pooled.append(self._pool(*((sets[None], None) if at_once == 1 else _padded(sets, counts[first:last]))))
         of_dates = None if extra is None else extra[:, None].expand(-1, pixels.shape[1], -1)
         return _join(torch.cat(pooled), of_dates)
 
     def _pool(self, features: Tensor, weights: Tensor | None) -> Tensor:
         """Join the statistics (B, T, D of all) of features and weights as :data:`POOLINGS` take them."""
-        return torch.cat([POOLINGS[name](features, weights) for name in self.poolings], dim=2)
+        mean = _mean(features, weights)
+        return torch.cat([POOLINGS[name](features, weights, mean) for name in self.poolings], dim=2)
 
     def check(self, bands: int, extra: Tensor | None) -> None:
         """Check the number of bands, and of the features in the last axis of ``extra``.
@@ -171,9 +168,9 @@ def _mean(features: Tensor, weights: Tensor | None) -> Tensor:
     return (features * weights).sum(dim=1) / weights.sum(dim=1)
 
 
-def _std(features: Tensor, weights: Tensor | None) -> Tensor:
+def _std(features: Tensor, weights: Tensor | None, mean: Tensor) -> Tensor:
     """Standard deviation with n - 1; that of a single pixel is 0."""
-    squares = (features - _mean(features, weights).unsqueeze(1)).square_()
+    squares = (features - mean.unsqueeze(1)).square_()
     if weights is None:
         variance = squares.sum(dim=1) / max(features.shape[1] - 1, 1)
     else:
@@ -181,13 +178,18 @@ def _std(features: Tensor, weights: Tensor | None) -> Tensor:
     return (variance + _LEAST_VARIANCE).sqrt()
 
 
-def _max(features: Tensor, weights: Tensor | None) -> Tensor:
+def _max(features: Tensor, weights: Tensor | None, mean: Tensor) -> Tensor:
     return (features if weights is None else features.masked_fill(weights == 0, -torch.inf)).amax(dim=1)
 
 
-def _min(features: Tensor, weights: Tensor | None) -> Tensor:
+def _min(features: Tensor, weights: Tensor | None, mean: Tensor) -> Tensor:
     return (features if weights is None else features.masked_fill(weights == 0, torch.inf)).amin(dim=1)
 
 
-POOLINGS: dict[str, Callable[[Tensor, Tensor | None], Tensor]] = {"mean": _mean, "std": _std, "max": _max, "min": _min}
-"""From features (B, S, T, D) to (B, T, D). Pixels have weight 1 or 0, (B, S, T or 1, 1), where not all count."""
+POOLINGS: dict[str, Callable[[Tensor, Tensor | None, Tensor], Tensor]] = {
+    "mean": lambda features, weights, mean: mean,
+    "std": _std,
+    "max": _max,
+    "min": _min,
+}
+"""From features (B, S, T, D), weights 1 or 0 (B, S, T or 1, 1; None if all are 1) and mean (B, T, D) to (B, T, D)."""

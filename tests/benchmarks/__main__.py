@@ -19,6 +19,8 @@ BENCHMARKS = (
     "accuracy",
     "panoptic",
     "panoptic_quality",
+    "pixels",
+    "pse",
 )
 
 

@@ -131,6 +131,20 @@ def test_a_set_is_scored_to_the_bit_as_alone(case):
             torch.testing.assert_close(many[place], alone[0], rtol=0, atol=0)
 
 
+def test_published_sizes_are_scored_to_the_bit_in_any_number_of_threads():
+    model, threads = models.build("pse_ltae", {}).eval(), torch.get_num_threads()
+    fill_weights(model, ["temporal_encoder.position_enc.weight"])
+    generator = torch.Generator().manual_seed(0)
+    counts = torch.randint(1, 6, (40,), generator=generator)
+    sets, extra = torch.randn(int(counts.sum()), 24, 10, generator=generator), torch.randn(40, 4, generator=generator)
+    with torch.inference_mode():
+        scores = model.score_sets(sets, counts, extra)
+        torch.set_num_threads(threads + 2)
+        last = model.score_sets(sets[-int(counts[-1]) :], counts[-1:], extra[-1:])
+        torch.set_num_threads(threads)
+    torch.testing.assert_close(last, scores[-1:], rtol=0, atol=0)
+
+
 def test_no_parcels_have_no_scores():
     empty = torch.zeros(0, dtype=torch.int64)
     assert network().score_sets(torch.zeros(0, 5, 3), empty, torch.zeros(0, 4)).shape == (0, 5)

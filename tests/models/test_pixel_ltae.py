@@ -40,6 +40,19 @@ def test_every_pixel_is_scored_alone(kind):
     torch.testing.assert_close(weights[:, 0, :, 0, 0], attention[:, 1, :, 2, 1], rtol=1e-5, atol=1e-5)
 
 
+def test_scores_are_the_same_to_the_bit_wherever_a_pixel_lies_and_in_any_number_of_threads():
+    published = {"mlp3": [256, 128], "mlp4": [128, 64, 32], "n_classes": 20, "d_model": 256}
+    model, x = network(n_head=8, d_k=16, **published), series(height=21, width=33)
+    valid, threads = some_hidden(x), torch.get_num_threads()
+    with torch.inference_mode():
+        scores, attention = model.attend(x, DAYS, valid)
+        torch.set_num_threads(threads + 2)
+        some, weights = model.attend(x[1:, ..., 2:, 5:], DAYS[1:], valid[1:, ..., 2:, 5:])
+        torch.set_num_threads(threads)
+    torch.testing.assert_close(some, scores[1:, ..., 2:, 5:], rtol=0, atol=0)
+    torch.testing.assert_close(weights, attention[:, 1:, ..., 2:, 5:], rtol=0, atol=0)
+
+
 @KINDS
 def test_a_date_that_is_not_valid_is_as_good_as_absent(kind):
     model, x = network(kind), series(samples=1)
