@@ -149,7 +149,8 @@ def _reading(path: Path) -> Iterator[None]:
 
 def _decoded(geometries: NDArray[np.object_]) -> NDArray[np.object_]:
     """WKB as shapely geometries, ``None`` for what is none."""
-    decoded: NDArray[np.object_] = shapely.from_wkb(geometries, on_invalid="fix")
+    with np.errstate(invalid="ignore"):  # coordinates that are no numbers
+        decoded: NDArray[np.object_] = shapely.from_wkb(geometries, on_invalid="fix")
     return decoded
 
 

@@ -26,6 +26,8 @@ def on_days(
     """
     count, _, bands = values.shape
     result = np.zeros((count, len(wanted), bands), np.float32)
+    if not len(days):
+        return result
     step = max(1, CHUNK // max(1, len(wanted) * bands))
     for first in range(0, count, step):
         some = slice(first, first + step)

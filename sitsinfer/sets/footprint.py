@@ -314,6 +314,8 @@ def _measure(shapes: Shapes, grid: Grid) -> tuple[NDArray[np.float64], NDArray[n
         return shapely.length(shapes) * metres, shapely.area(shapes) * metres**2
     geod = grid.crs.proj.get_geod()
     assert geod is not None, "a geographic CRS has an ellipsoid"
-    oriented = (shapely.Polygon() if shape is None else shapely.orient_polygons(shape) for shape in shapes)
-    measured = np.array([geod.geometry_area_perimeter(shape) for shape in oriented]).reshape(-1, 2)
-    return measured[:, 1], np.abs(measured[:, 0])
+    # Geod takes the area of a hole off only if its ring runs the other way, and does not know missing geometries.
+    polygons = [shapely.Polygon() if shape is None else shapely.orient_polygons(shape) for shape in shapes]
+    perimeters = [geod.geometry_length(shapely.boundary(polygon)) for polygon in polygons]
+    square_metres = [abs(geod.geometry_area_perimeter(polygon)[0]) for polygon in polygons]
+    return np.array(perimeters, np.float64), np.array(square_metres, np.float64)
