@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-CHUNK = 2**20
+CHUNK = 2**17
 """Values that are interpolated at a time."""
 
 
