@@ -15,8 +15,8 @@ def clouds(
         Path | None,
         typer.Option(
             "--ts",
-            help="The time series: a folder of GeoTIFFs, a NetCDF file or a Zarr cube. Needed but with "
-            "--from-attention. Its masks play no part.",
+            help="The time series: a folder of GeoTIFFs, a NetCDF file or a Zarr cube. Needed unless "
+            "there is --from-attention. Its masks play no part.",
         ),
     ] = None,
     from_attention: Annotated[
