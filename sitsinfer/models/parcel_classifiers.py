@@ -22,7 +22,7 @@ from sitsinfer.models.pse import PixelSetEncoder
 from sitsinfer.models.tae import TAE
 from sitsinfer.models.tempcnn import TempCNN
 
-_PARCELS_AT_ONCE = {"cpu": 32}  # always as many: products of another shape may round a row in another way
+_PARCELS_AT_ONCE = {"cpu": 16}  # always as many: products of another shape may round a row in another way
 
 
 class ParcelClassifier(nn.Module):
@@ -84,9 +84,11 @@ class ParcelClassifier(nn.Module):
             return pixels.new_empty(0, self.n_classes)
         joined = self.spatial_encoder.pool_sets(pixels, counts, extra)
         decode, size = fold_layers(self.decoder), _PARCELS_AT_ONCE.get(joined.device.type, len(joined))
-        joined = F.pad(joined, (0, 0, 0, 0, 0, -len(joined) % size))
-        blocks = (joined[start : start + size] for start in range(0, len(joined), size))
-        scores = [decode(self.temporal_encoder(self.spatial_encoder.encode(block))) for block in blocks]
+        scores = []
+        for start in range(0, len(joined), size):
+            block = joined[start : start + size]
+            block = block if len(block) == size else F.pad(block, (0, 0, 0, 0, 0, size - len(block)))
+            scores.append(decode(self.temporal_encoder(self.spatial_encoder.encode(block))))
         return torch.cat(scores)[: len(counts)]
 
 

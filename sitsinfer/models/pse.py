@@ -81,7 +81,8 @@ class PixelSetEncoder(nn.Module):
         self.check(bands, extra)
         features = self.mlp1(pixels.permute(0, 3, 1, 2).flatten(0, 2)).view(b, s, t, -1)
         weights = mask.transpose(1, 2).unsqueeze(3).to(features.dtype)
-        return self.encode(_join(self._pool(features, weights), extra))
+        pooled = self._pool(features, weights)
+        return self.encode(pooled if extra is None else torch.cat([pooled, extra], dim=2))
 
     def encode(self, joined: Tensor) -> Tensor:
         """Encode statistics and features of every date, (B, T, mlp2[0]) to (B, T, mlp2[-1])."""
@@ -108,14 +109,17 @@ class PixelSetEncoder(nn.Module):
         self.check(pixels.shape[2], extra)
         layers = fold_layers(part for layer in self.mlp1 for part in (*layer.children(), nn.ReLU()))
         at_once = PARCELS_AT_ONCE.get(pixels.device.type, _PARCELS_AT_ONCE_ELSEWHERE)
-        pooled, stops = [], [0, *counts.cumsum(0).tolist()]
+        stops = [0, *counts.cumsum(0).tolist()]
+        joined = pixels.new_empty(len(counts), pixels.shape[1], self.mlp2.get_parameter("0.weight").shape[1])
         for first in range(0, len(counts), at_once):
             last = min(first + at_once, len(counts))
             rows = layers(pixels[stops[first] : stops[last]].flatten(0, 1))  # (N T, D)
             sets = rows.float().view(-1, pixels.shape[1], rows.shape[1])  # (N, T, D)
-            pooled.append(self._pool(*((sets[None], None) if at_once == 1 else _padded(sets, counts[first:last]))))
-        of_dates = None if extra is None else extra[:, None].expand(-1, pixels.shape[1], -1)
-        return _join(torch.cat(pooled), of_dates)
+            pooled = self._pool(*((sets[None], None) if at_once == 1 else _padded(sets, counts[first:last])))
+            joined[first:last, :, : pooled.shape[2]] = pooled
+        if extra is not None:
+            joined[:, :, -self.extra_size :] = extra[:, None]
+        return joined
 
     def _pool(self, features: Tensor, weights: Tensor | None) -> Tensor:
         """Join the statistics (B, T, D of all) of features and weights as :data:`POOLINGS` take them."""
@@ -149,10 +153,6 @@ class PixelLayer(nn.Module):
         """Encode pixels, (N, d_in)."""
         out: Tensor = self.bn(self.lin(x)).relu_()
         return out
-
-
-def _join(pooled: Tensor, extra: Tensor | None) -> Tensor:
-    return pooled if extra is None else torch.cat([pooled, extra], dim=2)
 
 
 def _padded(sets: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:

@@ -22,6 +22,15 @@ def test_positions_are_encoded_by_sines_and_cosines_of_falling_frequency():
     torch.testing.assert_close(table, torch.tensor(expected), rtol=1e-4, atol=1e-5)
 
 
+def test_days_given_as_float64_are_encoded_in_that_precision():
+    table = positional_encoding(torch.tensor([410.0], dtype=torch.float64), size=2, period=1000)
+    assert table.dtype == torch.float32
+    assert table.tolist()[0] == pytest.approx([math.sin(410), math.cos(410)], abs=1e-7)
+    exact = math.sin(409 / 1000 ** (2 / 6))
+    for days, bound in ((torch.tensor([409.0], dtype=torch.float64), 6e-8), (torch.tensor([409]), 1e-5)):
+        assert float(positional_encoding(days, size=6, period=1000)[0, 2]) == pytest.approx(exact, abs=bound)
+
+
 def test_every_pixel_is_pooled_alone(encoder):
     x, days = torch.randn(1, 4, 8, 3, 5, generator=torch.Generator().manual_seed(0)), torch.tensor([[2, 9, 40, 41]])
     with torch.inference_mode():

@@ -125,7 +125,7 @@ def test_a_set_is_scored_to_the_bit_as_alone(case):
         many = model.score_sets(
             torch.cat([pieces[i] for i in order]), counts[order], None if features is None else features[order]
         )
-        for place in (0, 1, 2, 31, 32, 37):
+        for place in (0, 1, 2, 15, 16, 37):
             i = order[place]
             alone = model.score_sets(pieces[i], counts[i : i + 1], None if features is None else features[i : i + 1])
             torch.testing.assert_close(many[place], alone[0], rtol=0, atol=0)
