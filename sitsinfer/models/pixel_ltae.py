@@ -29,7 +29,11 @@ class PixelLTAE(nn.Module):
     """Classify every pixel of a time series by its own values alone."""
 
     per_pixel = True
-    """The scores of a pixel depend on no other, and dates can be left out pixel by pixel."""
+    """The scores of a pixel depend on no other, and dates can be left out pixel by pixel.
+
+    On a CPU they are the same to the bit wherever a pixel lies, and in any number of threads, if layers have the
+    published widths or other multiples of 16.
+    """
 
     def __init__(
         self,
