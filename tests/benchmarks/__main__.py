@@ -19,8 +19,10 @@ BENCHMARKS = (
     "accuracy",
     "panoptic",
     "panoptic_quality",
-    "pixels",
     "pse",
+    "classify",
+    "pixels",
+    "clouds",
 )
 
 
