@@ -1,6 +1,6 @@
 """Make the embedded demonstrator for parcels' crops anew: simulate twelve scenes, train, classify three never seen.
 
-Training took about ten minutes of one core, in about 2 GiB of memory. Give a folder to work in; the scenes of
+Training took less than ten minutes of one core, in about 2 GiB of memory. Give a folder to work in; the scenes of
 ``train_demonstrator.py`` are used again where it has them::
 
     python examples/train_parcel_demonstrator.py FOLDER
@@ -21,8 +21,8 @@ def main(folder: Path) -> None:
     model = folder / "pse-ltae-demo"
     if not model.exists():
         labels = ("--label-column", "class_code", "--legend", made / "truth" / "classes.tif")
-        how = "--reference-date 2018-01-01 --preset pse-ltae --pixels 32 --steps 5000 --validate-every 250"
-        more = "--patience 20 --seed 1 --name pse-ltae-demo"
+        how = "--reference-date 2018-01-01 --preset pse-ltae --pixels 32 --steps 1600 --validate-every 100"
+        more = "--patience 16 --seed 1 --name pse-ltae-demo"
         sitsinfer("train", "classify", *pairs, "--out", model, *labels, *how.split(), *more.split())
     for seed, (year, cloud_cover) in UNSEEN.items():
         made = scene(folder / f"scene_{seed}", dates=32, seed=seed, year=year, cloud_cover=cloud_cover)

@@ -1,6 +1,6 @@
 """Make the embedded demonstrator for single pixels anew: simulate twelve scenes, train, map three that it never saw.
 
-Training took about ten minutes of one core, in about 1.5 GiB of memory. Give a folder to work in; the scenes of
+Training took less than ten minutes of one core, in about 1.5 GiB of memory. Give a folder to work in; the scenes of
 ``train_demonstrator.py`` are used again where it has them::
 
     python examples/train_pixel_demonstrator.py FOLDER
@@ -20,8 +20,8 @@ def main(folder: Path) -> None:
         pairs += ["--ts", made / "sentinel2", "--labels", made / "truth" / "classes.tif"]
     model = folder / "pixel-ltae"
     if not model.exists():
-        how = "--preset pixel-ltae --pixels 600 --dates 8 32 --cloudy 0.3 --steps 12000"
-        more = "--validate-every 500 --patience 24 --seed 1 --name pixel-ltae"
+        how = "--preset pixel-ltae-small --pixels 600 --dates 8 32 --cloudy 0.3 --steps 6000"
+        more = "--validate-every 500 --patience 12 --seed 1 --name pixel-ltae"
         sitsinfer("train", "pixels", *pairs, "--out", model, *how.split(), *more.split())
     for seed, (year, cloud_cover) in UNSEEN.items():
         made = scene(folder / f"scene_{seed}", dates=32, seed=seed, year=year, cloud_cover=cloud_cover)
