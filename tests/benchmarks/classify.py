@@ -114,7 +114,7 @@ def count_reads(arguments: list[str]) -> None:
     counts: dict[tuple[int, ...], Any] = {}
 
     def counted(series: Any, window: Any, grid: Any, **options: Any) -> Any:
-        reads = counts.setdefault(grid.shape, np.zeros(grid.shape, np.uint8))
+        reads = counts.setdefault(tuple(grid.shape), np.zeros(grid.shape, np.uint8))
         reads[window.row : window.stop_row, window.col : window.stop_col] += 1
         return read_stack(series, window, grid, **options)
 
