@@ -119,8 +119,10 @@ def count_reads(arguments: list[str]) -> None:
         return read_stack(series, window, grid, **options)
 
     with mock.patch("sitsinfer.tasks.classify.read_stack", counted), mock.patch("sys.argv", ["sitsinfer", *arguments]):
-        run()
-    print(max(int(reads.max()) for reads in counts.values()))
+        try:
+            run()
+        finally:  # which is left by SystemExit
+            print(max(int(reads.max()) for reads in counts.values()))
 
 
 if __name__ == "__main__":
