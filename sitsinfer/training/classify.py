@@ -32,7 +32,7 @@ from sitsinfer.sets.cut import cut_sets
 from sitsinfer.sets.gather import PixelSets, join
 from sitsinfer.training import loop
 from sitsinfer.training.card import draft_entries
-from sitsinfer.training.ensemble import EnsembleCourse, EnsembleOptions, block_folds, make_members
+from sitsinfer.training.ensemble import EnsembleCourse, EnsembleOptions, make_members
 from sitsinfer.training.presets import PRESETS, check_architecture, with_classes
 from sitsinfer.weights import ParcelCard
 
@@ -142,7 +142,10 @@ def _prepare(pairs: Sequence[tuple[Path, Path]], options: Options) -> tuple[list
     legend = _legend({label for scene in scenes for label in scene.labels}, options)
     features = np.concatenate([scene.features for scene in scenes])
     parcels = sum(len(scene.labels) for scene in scenes)
-    told = f"{parcels} parcels of {len(scenes)} series, on {options.days} days, by at most {options.pixels} pixels each"
+    told = (
+        f"{parcels} parcels of {len(scenes)} series, on {options.days} days, by at most {options.pixels} pixels each. "
+        f"{options.kept_apart}"
+    )
     card = replace(
         card,
         **draft_entries(options, first, told, "classify", legend, _sized(options, card, len(legend))),
@@ -316,8 +319,7 @@ class _Course(EnsembleCourse):
         for channel, entry in enumerate(card.classes):
             index |= {entry.code: channel, entry.name: channel}
         channels = np.array([index[label] for scene in scenes for label in scene.labels], np.int64)
-        folds = [block_folds(scene.rows, scene.cols, options.block, options.folds) for scene in scenes]
-        super().__init__(card, options, channels, np.concatenate(folds))
+        super().__init__(card, options, channels, [(scene.rows, scene.cols) for scene in scenes])
         self.fingerprint = " ".join(scene.digest() for scene in scenes)
         self._fill(scenes)
 

@@ -5,8 +5,10 @@ That is a small ensemble, of which each member is validated on other blocks of t
 
 from __future__ import annotations
 
+import itertools
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +22,9 @@ from sitsinfer.errors import TrainingError
 from sitsinfer.training import loop
 from sitsinfer.weights import Card, Member, ParcelCard
 
+Places = tuple[NDArray[np.int64], NDArray[np.int64]]
+"""Rows and columns of samples in the grid of their scene, (N,) each."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class EnsembleOptions(loop.Options):
@@ -28,12 +33,14 @@ class EnsembleOptions(loop.Options):
     Attributes:
         members: Networks whose scores are averaged; each is validated on other blocks, as long as there are others.
         block: Height and width of the blocks that are kept for validation whole, in pixels.
+        gap: Pixels around the blocks kept for a member that it does not learn from either.
         balance: How much rarer classes are shown more often than they occur: 0 not at all, 1 as often as all others.
         smoothing: Share of the certainty that the true class has in the loss and the others have a part of.
     """
 
     members: int = 1
     block: int = 32
+    gap: int = 3  # about as far as optics and resampling mix pixels
     balance: float = 0.5
     smoothing: float = 0.1
 
@@ -44,13 +51,29 @@ class EnsembleOptions(loop.Options):
             TrainingError: If an option is impossible.
         """
         super().__post_init__()
-        if self.folds < 2:
-            raise TrainingError(f"{self.validation:.0%} for validation leave nothing to learn from. Keep half or less.")
+        if not 0 < self.validation <= 0.5:
+            raise TrainingError(f"{self.validation:.0%} cannot be kept for validation. Keep half or less.")
+        if self.batch_size < 2:
+            raise TrainingError(
+                f"The batch size is {self.batch_size}. Expected 2 or more: batches are normalised by their own spread."
+            )
+        if not 0 <= self.gap < self.block:
+            raise TrainingError(f"The gap is {self.gap} pixels. Expected 0 or more, less than a block of {self.block}.")
 
     @property
     def folds(self) -> int:
-        """Of how many parts one is kept for validation."""
+        """Of how many parts one is kept for validation: the number that comes nearest to the share."""
         return round(1 / self.validation)
+
+    @property
+    def kept_apart(self) -> str:
+        """What is kept for validation, as a sentence for the card of a model, without its full stop."""
+        each = "" if self.members == 1 else ", for each member another as far as there are others"
+        return (
+            f"One block of {self.block} x {self.block} pixels in {self.folds} was kept for validation{each}, with a "
+            f"gap of {self.gap} pixels around it; it lies among what was learned from and may cut fields: expect less "
+            f"of other places"
+        )
 
     def kept(self, member: int) -> int:
         """Which part a member is validated on, from 0."""
@@ -72,6 +95,29 @@ def block_folds(rows: ArrayLike, cols: ArrayLike, block: int, folds: int) -> NDA
     step = round(math.sqrt(folds))  # from one row of blocks to the next
     down, across = np.asarray(rows, np.int64) // block, np.asarray(cols, np.int64) // block
     return np.asarray((down * step + across) % folds)
+
+
+def near_blocks(
+    rows: NDArray[np.int64], cols: NDArray[np.int64], kept: int, *, block: int, folds: int, gap: int
+) -> NDArray[np.bool_]:
+    """Tell which places lie in the blocks of one fold, or near them.
+
+    Args:
+        rows: Rows of the places in a grid, (N,), at least one.
+        cols: Columns, (N,).
+        kept: The fold.
+        block: Height and width of a block, in pixels.
+        folds: How many folds.
+        gap: How many pixels off is near, less than a block.
+
+    Returns:
+        Whether it is so, (N,). Blocks that lie beyond all of the places hold none, and do not count.
+    """
+    near = np.zeros(len(rows), bool)
+    for down, across in itertools.product((-gap, 0, gap), repeat=2):
+        row, col = (np.clip(at + by, at.min(), at.max()) for at, by in ((rows, down), (cols, across)))
+        near |= block_folds(row, col, block, folds) == kept
+    return near
 
 
 def draw_weights(channels: NDArray[np.int64], balance: float) -> NDArray[np.float64]:
@@ -96,8 +142,8 @@ class EnsembleCourse(ABC):
         module: The networks.
         device: Where they compute.
         channels: The class of each sample, as the channel of its score, (N,).
-        folds: The part that each sample lies in, (N,).
         learned: For each member, the samples that it learns from.
+        kept: For each member, the samples that it is validated on.
     """
 
     card: Card | ParcelCard
@@ -107,9 +153,15 @@ class EnsembleCourse(ABC):
     """Samples that are validated at a time."""
 
     def __init__(
-        self, card: Card | ParcelCard, options: EnsembleOptions, channels: NDArray[np.int64], folds: NDArray[np.int64]
+        self, card: Card | ParcelCard, options: EnsembleOptions, channels: NDArray[np.int64], places: Sequence[Places]
     ) -> None:
         """Build the networks, and deal the samples out to them.
+
+        Args:
+            card: The card of the ensemble.
+            options: How to train.
+            channels: The class of each sample, as the channel of its score, (N,).
+            places: Where the samples lie, scene by scene; N in all.
 
         Raises:
             TrainingError: If nothing is left to learn from or to validate on.
@@ -117,10 +169,9 @@ class EnsembleCourse(ABC):
         self.card, self.options = card, options
         self.module = loop.build(card, options)
         self.device = next(self.module.parameters()).device
-        self.channels, self.folds = channels, folds
-        self.learned = [np.flatnonzero(folds != options.kept(member)) for member in range(options.members)]
-        for learned in self.learned:
-            _check_share(len(folds) - len(learned), len(folds))
+        self.channels = channels
+        dealt = [_deal(places, options, options.kept(member)) for member in range(options.members)]
+        self.learned, self.kept = [learned for learned, _ in dealt], [kept for _, kept in dealt]
         self._likely = [np.cumsum(draw_weights(channels[learned], options.balance)) for learned in self.learned]
 
     @abstractmethod
@@ -156,8 +207,7 @@ class EnsembleCourse(ABC):
         """Overall accuracy of each member over what is kept for it, taken together."""
         self.module.eval()
         right = total = 0
-        for member, network in enumerate(self.networks):
-            kept = np.flatnonzero(self.folds == self.options.kept(member))
+        for network, kept in zip(self.networks, self.kept, strict=True):
             for start in range(0, len(kept), self.at_once):
                 some = kept[start : start + self.at_once]
                 found = self.score(network, some).argmax(dim=1).cpu().numpy()
@@ -166,9 +216,20 @@ class EnsembleCourse(ABC):
         return right / total
 
 
-def _check_share(kept: int, total: int) -> None:
-    if not 0 < kept < total:
+def _deal(places: Sequence[Places], options: EnsembleOptions, fold: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Which samples are learned from, and which are kept for validation, where that is a fold.
+
+    Raises:
+        TrainingError: If there are none of the one or of the other.
+    """
+    block, folds = options.block, options.folds
+    near = [near_blocks(rows, cols, fold, block=block, folds=folds, gap=options.gap) for rows, cols in places]
+    inside = [block_folds(rows, cols, block, folds) == fold for rows, cols in places]
+    learned, kept = np.flatnonzero(~np.concatenate(near)), np.flatnonzero(np.concatenate(inside))
+    if not (len(learned) and len(kept)):
+        total = sum(map(len, near))
         raise TrainingError(
-            f"{kept} of {total} labelled samples would be kept for validation. Choose smaller blocks, another share "
-            f"for validation or fewer members."
+            f"Of {total} labelled samples {len(learned)} would be learned from and {len(kept)} kept for validation. "
+            f"Choose smaller blocks, a smaller gap, another share for validation or fewer members."
         )
+    return learned, kept

@@ -26,7 +26,7 @@ from sitsinfer.series import Series, Stack, open_series, read_stack
 from sitsinfer.series.labels import UNLABELLED, read_labels
 from sitsinfer.training import loop
 from sitsinfer.training.card import DAY_ZERO, draft_entries
-from sitsinfer.training.ensemble import EnsembleCourse, EnsembleOptions, block_folds, make_members
+from sitsinfer.training.ensemble import EnsembleCourse, EnsembleOptions, make_members
 from sitsinfer.training.presets import PRESETS, check_architecture
 from sitsinfer.weights import Card
 
@@ -43,7 +43,7 @@ class Options(EnsembleOptions):
         reference_date: Day 0 of ``days``; None for that of PASTIS.
         patch: Height and width of the patches in which pixels are mapped; nothing depends on it but speed.
         dates: Fewest and most dates of a pixel; each step draws a number between.
-        pixels: Most pixels of a class that are taken of a scene, at random.
+        pixels: Most pixels of a class that are taken of a scene, at random, of those that were ever clear.
         cloudy: Share of pixels that are shown with what masks leave out, so that the network learns not to look there.
     """
 
@@ -74,7 +74,7 @@ class Options(EnsembleOptions):
 
 @dataclass(frozen=True, eq=False)
 class Pixels:
-    """Labelled pixels of a scene, in memory.
+    """Labelled pixels of a scene that were ever clear, in memory.
 
     Attributes:
         series: The series, with the bands to use.
@@ -84,7 +84,7 @@ class Pixels:
         cols: Likewise.
         reflectance: (N, T, C), 0 where nothing was observed.
         observed: Where the series has data, (N, T).
-        clear: Where no mask says otherwise, (N, T).
+        clear: Where it does, and no mask says otherwise, (N, T); at one date at least.
     """
 
     series: Series
@@ -148,34 +148,47 @@ def load_pixels(ts: Path, labels: Path, options: Options, bands: Sequence[str] |
     series = open_series(ts).select(bands=bands)
     truth = read_labels(labels, series.grid)
     truth.codes[truth.codes == options.ignore_label] = UNLABELLED
-    rows, cols = _choose(truth.codes, options.pixels, options.seed)
-    if not len(rows):
+    if (truth.codes == UNLABELLED).all():
         raise TrainingError(f"{labels} has no label but the one that is ignored. Give other labels.")
-    strips = [_series_of(stack, *at) for stack, at in _strips(series, rows, cols)]
-    reflectance, observed, clear = (np.concatenate(parts) for parts in zip(*strips, strict=True))
-    classes = tuple(entry for entry in truth.classes if entry.code != options.ignore_label)
-    return Pixels(series, classes, truth.codes[rows, cols], rows, cols, reflectance, observed, clear)
+    _, codes, rows, cols, *found = _draw(series, truth.codes, options.pixels, np.random.default_rng(options.seed))
+    if not len(codes):
+        raise TrainingError(f"No labelled pixel of {ts} was ever clear. Give other labels, or a longer series.")
+    return Pixels(series, tuple(entry for entry in truth.classes if entry.code in codes), codes, rows, cols, *found)
 
 
-def _choose(codes: NDArray[np.uint8], most: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Rows and columns of labelled pixels, at most so many of a class, in the order in which they lie."""
-    rng = np.random.default_rng(seed)
-    chosen = [np.flatnonzero(codes.ravel() == code) for code in np.unique(codes[codes != UNLABELLED])]
-    chosen = [rng.choice(places, most, replace=False) if len(places) > most else places for places in chosen]
-    rows, cols = np.unravel_index(np.sort(np.concatenate([np.empty(0, np.int64), *chosen])), codes.shape)
-    return rows.astype(np.int64), cols.astype(np.int64)
+def _draw(series: Series, codes: NDArray[np.uint8], most: int, rng: np.random.Generator) -> list[NDArray[Any]]:
+    """Draw labelled pixels of those that were ever clear, at most so many of a class.
+
+    Each has a lot, and those of the lowest stay: the series is read but once, and what does not stay is not kept.
+
+    Returns:
+        Lots, codes, rows, columns, and what :func:`_series_of` tells, in the order in which the pixels lie.
+    """
+    drawn: list[NDArray[Any]] = []
+    for strip, stack in _strips(series, codes):
+        rows, cols = np.nonzero((codes[strip.row : strip.stop_row] != UNLABELLED) & stack.valid.any(axis=0))
+        part: list[NDArray[Any]] = [rng.random(len(rows)), codes[rows + strip.row, cols], rows + strip.row, cols]
+        stay = _lowest(part[0], part[1], most)
+        part = [*(values[stay] for values in part), *_series_of(stack, rows[stay], cols[stay])]
+        drawn = [np.concatenate(pair) for pair in zip(drawn, part, strict=True)] if drawn else part
+        stay = _lowest(drawn[0], drawn[1], most)
+        drawn = [values[stay] for values in drawn]
+    return drawn
 
 
-def _strips(
-    series: Series, rows: NDArray[np.int64], cols: NDArray[np.int64]
-) -> Iterator[tuple[Stack, tuple[NDArray[np.int64], NDArray[np.int64]]]]:
-    """Parts of a series that hold pixels, and where in each of them these lie."""
+def _lowest(lots: NDArray[np.float64], codes: NDArray[np.uint8], most: int) -> NDArray[np.intp]:
+    """Which have the lowest lots of their class, at most so many of each, in order."""
+    classes = (np.flatnonzero(codes == code) for code in np.unique(codes))
+    return np.sort(np.concatenate([np.empty(0, np.intp), *(own[np.argsort(lots[own])[:most]] for own in classes)]))
+
+
+def _strips(series: Series, codes: NDArray[np.uint8]) -> Iterator[tuple[Window, Stack]]:
+    """Parts of a series that have labels."""
     extent = whole(series.grid)
     for row in range(0, extent.height, _STRIP):
-        inside = (rows >= row) & (rows < row + _STRIP)
-        if inside.any():
-            strip = Window(row, 0, min(_STRIP, extent.height - row), extent.width)
-            yield read_stack(series, strip, series.grid), (rows[inside] - row, cols[inside])
+        strip = Window(row, 0, min(_STRIP, extent.height - row), extent.width)
+        if (codes[strip.row : strip.stop_row] != UNLABELLED).any():
+            yield strip, read_stack(series, strip, series.grid)
 
 
 def _series_of(
@@ -186,8 +199,7 @@ def _series_of(
     seen = np.isfinite(numbers) & (numbers != stack.nodata)
     reflectance = numbers.astype(np.float32) * stack.scale[:, None] + stack.offset[:, None]
     reflectance[~seen] = 0
-    clear = stack.valid[:, rows, cols].T
-    return reflectance, seen.any(axis=2), clear
+    return reflectance, seen.any(axis=2), stack.valid[:, rows, cols].T
 
 
 def _prepare(pairs: Sequence[tuple[Path, Path]], options: Options) -> tuple[list[Pixels], Card]:
@@ -205,7 +217,7 @@ def _prepare(pairs: Sequence[tuple[Path, Path]], options: Options) -> tuple[list
     sizes = {"in_channels": len(series.bands), "n_classes": len(legend)}
     told = (
         f"{sum(len(scene.labels) for scene in scenes)} pixels of {len(scenes)} labelled series, shown by "
-        f"{options.dates[0]} to {options.dates[1]} dates"
+        f"{options.dates[0]} to {options.dates[1]} dates. {options.kept_apart}"
     )
     card = Card(
         **draft_entries(options, series, told, "pixels", legend, {**options.hyperparameters, **sizes}),
@@ -225,8 +237,6 @@ def _prepare(pairs: Sequence[tuple[Path, Path]], options: Options) -> tuple[list
 def _statistics(scenes: Sequence[Pixels]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Mean and standard deviation of the reflectance of each band where it is clear."""
     clear = np.concatenate([scene.reflectance[scene.clear] for scene in scenes])
-    if not len(clear):
-        raise TrainingError("No labelled pixel was ever seen without clouds. Give other labels, or a longer series.")
     std = clear.std(axis=0, dtype=np.float64)
     if not (std > 0).all():
         raise TrainingError("A band has the same value everywhere. Leave it out.")
@@ -242,8 +252,7 @@ class _Course(EnsembleCourse):
     def __init__(self, scenes: Sequence[Pixels], card: Card, options: Options) -> None:
         index = {entry.code: channel for channel, entry in enumerate(card.classes)}
         channels = np.array([index[code] for scene in scenes for code in scene.labels.tolist()], np.int64)
-        folds = [block_folds(scene.rows, scene.cols, options.block, options.folds) for scene in scenes]
-        super().__init__(card, options, channels, np.concatenate(folds))
+        super().__init__(card, options, channels, [(scene.rows, scene.cols) for scene in scenes])
         self.fingerprint = " ".join(scene.digest() for scene in scenes)
         self._fill(scenes)
 

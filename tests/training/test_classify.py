@@ -88,6 +88,7 @@ def test_what_can_be_learned_is_learned(labelled: Write, tmp_path: Path) -> None
     assert (card.task, card.bands, card.pixels) == ("classify", ("B04", "B08", "B11"), 12)
     assert np.mean(losses[-10:]) < 0.8 * np.mean(losses[:5])
     assert float(card.description.split()[-1].rstrip(".")) > 0.85
+    assert "pixels each. One block of 16 x 16 pixels in 4 was kept for validation" in card.description
 
 
 def test_members_learn_and_go_on_after_a_stop(labelled: Write, tmp_path: Path) -> None:
@@ -195,7 +196,7 @@ def test_what_cannot_be_trained_is_refused(labelled: Write, tmp_path: Path) -> N
 
     refused("too few for 200", days=200)
     refused("network is of 'pixel_ltae'. Expected 'pse_ltae'", architecture="pixel_ltae")
-    refused("72 of 72 labelled samples would be kept", block=500, members=2)
+    refused("Of 72 labelled samples 0 would be learned from and 72 kept", block=500, members=2)
     with pytest.raises(SeriesError, match="crop"):
         train_classify([pair], tmp_path / "model", replace(TINY, label_column="crop"))
     wrong = labelled("wrong", values=lambda code: float(code) + 0.5)

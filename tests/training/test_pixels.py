@@ -1,5 +1,5 @@
 import datetime
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +17,7 @@ Write = Callable[..., tuple[Path, Path]]
 TINY = Options(
     hyperparameters={"n_head": 2, "d_k": 4, "d_model": 16, "mlp3": [16, 16], "mlp4": [16, 8], "dropout": 0.0},
     block=8,
+    gap=1,
     validation=0.25,
     dates=(3, 6),
     batch_size=64,
@@ -27,15 +28,15 @@ TINY = Options(
 )
 
 
-def cover(ts: Path, numbers: tuple[int, ...]) -> None:
-    """Put clouds over the lower half of some dates, and masks beside the series that tell of them."""
+def cover(ts: Path, numbers: Iterable[int], top: int = 48) -> None:
+    """Put clouds over the rows from ``top`` on of some dates, and masks beside the series that tell of them."""
     folder = ts.with_name(f"{ts.name}_mask")
     folder.mkdir()
     for n, path in enumerate(sorted(ts.iterdir())):
         with rasterio.open(path, "r+") as image:
             values, profile = image.read(), image.profile
             clouds = np.zeros(values.shape[1:], np.uint8)
-            clouds[48:] = n in numbers
+            clouds[top:] = n in numbers
             values[:, clouds > 0] = 9000
             image.write(values)
         with rasterio.open(
@@ -58,6 +59,7 @@ def test_what_can_be_learned_is_learned_and_maps(scene: Write, tmp_path: Path) -
     assert (card.task, card.margin, card.blend, card.bands) == ("segment", 0, 0, ("B04", "B08", "B11"))
     assert np.mean(losses[-10:]) < 0.8 * np.mean(losses[:5])
     assert float(card.description.split()[-1].rstrip(".")) > 0.85
+    assert "dates. One block of 8 x 8 pixels in 4 was kept for validation, with a gap of 1 pixel" in card.description
 
 
 def test_members_learn_and_go_on_after_a_stop(scene: Write, tmp_path: Path) -> None:
@@ -88,12 +90,40 @@ def test_pixels_are_those_of_their_place(scene: Write) -> None:
         with rasterio.open(path) as image:
             expected = image.read()[:, found.rows, found.cols].T * 1e-4
         np.testing.assert_allclose(found.reflectance[:, n], expected, rtol=1e-5)
-    unseen = (found.rows < 5) & (found.cols < 5)
-    assert unseen.any()
-    assert np.array_equal(found.observed, np.repeat(~unseen[:, None], 6, axis=1))
+    assert found.observed.all()
+    assert (np.diff(found.rows * 50 + found.cols) > 0).all()
     everything = load_pixels(ts, labels, replace(TINY, pixels=5000), ("B11",))
-    assert len(everything.labels) == (codes != UNLABELLED).sum()
+    assert len(everything.labels) == (codes != UNLABELLED).sum() - 25, "those in a corner were never observed"
     assert everything.reflectance.shape[2] == 1
+
+
+def test_pixels_are_drawn_of_those_that_were_ever_clear(scene: Write) -> None:
+    ts, labels = scene(shape=(140, 50))
+    cover(ts, range(6), top=100)
+    found = load_pixels(ts, labels, replace(TINY, pixels=900, cloudy=1.0), None)
+    assert np.bincount(found.labels, minlength=8)[[2, 7]].tolist() == [900, 900], "as many as without clouds"
+    assert found.rows.max() == 99
+    assert found.clear.any(axis=1).all()
+    assert np.abs(np.bincount(found.rows // 20) - 360).max() < 90, "strips and rows are drawn from alike"
+
+
+def test_classes_that_were_never_clear_are_not_learned(scene: Write, tmp_path: Path) -> None:
+    field = np.zeros((96, 50), np.int64)
+    field[60:] = 1
+    ts, labels = scene(field=field)
+    cover(ts, range(6), top=60)
+    assert [entry.code for entry in load_pixels(ts, labels, TINY, None).classes] == [2]
+    other = scene("other")
+    cover(other[0], range(6), top=0)
+    with pytest.raises(TrainingError, match=r"No labelled pixel of \S+other was ever clear\."):
+        load_pixels(*other, TINY, None)
+
+
+def test_the_smallest_batch_of_single_dates_is_learned_from(scene: Write, tmp_path: Path) -> None:
+    ts, labels = scene()
+    cover(ts, (1, 2, 3, 4, 5), top=10)
+    options = replace(TINY, batch_size=2, dates=(1, 1), cloudy=0.5, steps=4, validate_every=4)
+    train_pixels([(ts, labels)], tmp_path / "model", options)
 
 
 def test_statistics_are_those_of_what_is_clear(scene: Write) -> None:
@@ -141,9 +171,25 @@ def test_series_of_other_dates_are_learned_from_together(scene: Write) -> None:
 def test_members_learn_from_what_others_are_validated_on(scene: Write) -> None:
     options = replace(TINY, members=3)
     course = _Course(*_prepare([scene()], options), options)
-    kept = [np.setdiff1d(np.arange(len(course.folds)), learned) for learned in course.learned]
-    assert not np.intersect1d(kept[0], kept[1]).size
-    assert np.isin(kept[0], course.learned[1]).all()
+    assert not np.intersect1d(course.kept[0], course.kept[1]).size
+    assert np.isin(course.kept[0], course.learned[1]).any()
+    for learned, kept in zip(course.learned, course.kept, strict=True):
+        assert not np.intersect1d(learned, kept).size
+        assert len(learned) + len(kept) < len(course.channels), "a gap is left out"
+
+
+def test_nothing_is_learned_from_near_what_validates(scene: Write) -> None:
+    options = replace(TINY, gap=3)
+    scenes, card = _prepare([scene("first"), scene("second")], options)
+    course = _Course(scenes, card, options)
+    half = len(scenes[0].labels)
+    rows, cols = (np.concatenate([getattr(each, name) for each in scenes]) for name in ("rows", "cols"))
+    for scene_learned, scene_kept in (
+        (course.learned[0][course.learned[0] < half], course.kept[0][course.kept[0] < half]),
+        (course.learned[0][course.learned[0] >= half], course.kept[0][course.kept[0] >= half]),
+    ):
+        down, across = (np.abs(at[scene_learned, None] - at[scene_kept]) for at in (rows, cols))
+        assert np.maximum(down, across).min() == 4
 
 
 def test_what_cannot_be_trained_is_refused(scene: Write, tmp_path: Path) -> None:
@@ -154,7 +200,7 @@ def test_what_cannot_be_trained_is_refused(scene: Write, tmp_path: Path) -> None
             train_pixels([pair], tmp_path / "model", replace(TINY, **options))
 
     refused("labels have 1 class", ignore_label=7)
-    refused("of .* labelled samples would be kept", block=500, members=2)
+    refused("Of .* labelled samples 0 would be learned from and .* kept for validation", block=500, members=2)
     refused("network is of 'utae'. Expected 'pixel_ltae'", architecture="utae")
     refused("cannot have 5 to 3 dates", dates=(5, 3))
     constant = scene("constant", constant_band=True)
