@@ -6,12 +6,13 @@ has its own; bands that are not spectral, such as heads of attention, share one 
 
     reflectance(time, band, y, x)    scale_factor 0.0001
     LST(time, y, x)                  scale_factor 0.1, units "K"
-    attention(date, head, y, x)      scale_factor 0.00266667
+    attention(date, head, y, x)      scale_factor 0.004
     cloud_mask(date, y, x)           flag_values 0, 1, flag_meanings "clear cloud"
 
 Values stay the integers that they are: who decodes ``scale_factor`` and ``_FillValue``, as xarray does unasked, gets
-reflectance and kelvin. Zarr is written in its format 2, with consolidated metadata: the one that every reader knows and
-that has a stable way to store the names of bands.
+reflectance and kelvin. Flags are single words: names of classes have underscores for their spaces. Zarr is written in
+its format 2, with consolidated metadata: the one that every reader knows and that has a stable way to store the names
+of bands.
 """
 
 from __future__ import annotations
@@ -126,9 +127,17 @@ def _encoding(layer: Layer, band: int) -> dict[str, Any]:
     encoding: dict[str, Any] = {"grid_mapping": MAPPING, "coordinates": MAPPING}
     if layer.classes:
         encoding["flag_values"] = np.array([entry.code for entry in layer.classes], layer.dtype)
-        encoding["flag_meanings"] = " ".join(entry.name for entry in layer.classes)
+        encoding["flag_meanings"] = " ".join(_flag(entry.name) for entry in layer.classes)
         encoding["flag_colors"] = " ".join("#{:02x}{:02x}{:02x}".format(*entry.color) for entry in layer.classes)
-    return encoding if scale == 1 else {"scale_factor": scale, **encoding}
+    if scale == 1:
+        return encoding
+    # Readers decode to the type of the factor, and 8 bits need no more than float32. (Zarr has one type of number.)
+    return {"scale_factor": np.float32(scale) if np.dtype(layer.dtype).itemsize == 1 else scale, **encoding}
+
+
+def _flag(name: str) -> str:
+    """The name of a class as one word."""
+    return "_".join(name.split())
 
 
 def _classes(attributes: Any) -> tuple[ClassInfo, ...]:
@@ -287,10 +296,7 @@ class _Zarr:
         array[...] = values
 
     def add_pixels(self, group: Any, variable: _Pixels, layer: Layer, shape: tuple[int, ...]) -> Any:
-        told = {
-            name: value.tolist() if isinstance(value, np.ndarray) else value
-            for name, value in variable.attributes.items()
-        }
+        told = {name: _as_json(value) for name, value in variable.attributes.items()}
         return group.create_array(
             variable.name,
             shape=shape,
@@ -300,6 +306,18 @@ class _Zarr:
             compressors=BLOSC,
             attributes={DIMENSIONS_ATTRIBUTE: list(variable.dims), **told},
         )
+
+
+def _as_json(value: Any) -> Any:
+    """An attribute as JSON has it."""
+    if isinstance(value, np.float32):
+        return _decimal(value)
+    return value.tolist() if isinstance(value, np.ndarray) else value
+
+
+def _decimal(value: Any) -> float:
+    """A number as the decimal number it was written as: 0.004, not 0.00400000019."""
+    return float(str(value))
 
 
 FORMATS: Mapping[str, _Format] = {".nc": _NetCDF(), ".zarr": _Zarr()}
@@ -390,8 +408,9 @@ def _check(sources: Sequence[DatedSource], path: Path) -> None:
 
 
 def _facts(layer: Layer) -> Layer:
-    """A layer with nothing left unsaid."""
-    return replace(layer, scales=layer.band_scales, units=layer.band_units)
+    """A layer with nothing left unsaid, and classes named as flags are."""
+    classes = tuple(replace(entry, name=_flag(entry.name)) for entry in layer.classes)
+    return replace(layer, scales=layer.band_scales, units=layer.band_units, classes=classes)
 
 
 # --- reading
@@ -484,7 +503,7 @@ def _cube_layer(path: Path, name: str, group: Any) -> CubeLayer:
     shared = name if name in group else REFLECTANCE
     variables = [group[band if band in group else shared] for band in bands]
     units = tuple(str(group[band].attrs["units"]) if band in group else "" for band in bands)
-    scales = tuple(float(variable.attrs.get("scale_factor", 1)) for variable in variables)
+    scales = tuple(_decimal(variable.attrs.get("scale_factor", 1)) for variable in variables)
     time, *kind = _dimensions(max(variables, key=lambda variable: len(variable.shape)))[:-2]
     dates = tuple(EPOCH + datetime.timedelta(days=int(day)) for day in group[time][...])
     layer = Layer(

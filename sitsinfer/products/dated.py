@@ -8,7 +8,7 @@ import datetime
 import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -30,7 +30,7 @@ from sitsinfer.products.whole import make_folder
 log = logging.getLogger(__name__)
 
 SENSORS: Mapping[str, str] = {"sentinel2": "sentinel-2", "landsat": "landsat-8"}
-"""The sensor of a layer, as series know it."""
+"""The sensor of a layer that is a series again, as series know it."""
 
 _OTHER_FILES = re.compile(
     r"\.(tiff?|vrt|img|jp2|png|jpe?g|webp|gif|pdf|nc4|cdf|h5|he5|hdf[45]?|grib2?|grb|npy|npz|parquet|"
@@ -137,7 +137,7 @@ class Published:
     """One date of one layer, as it was published.
 
     Attributes:
-        name: The layer, ``sentinel2`` or ``landsat``.
+        name: The layer, such as ``sentinel2`` or ``attention``.
         date: The date.
         path: The file or cube that holds it.
     """
@@ -243,9 +243,17 @@ def _entries(path: Path) -> Iterator[Published]:
         with open_cube(path) as layers:
             yield from [Published(one.layer.name, date, path) for one in layers for date in one.layer.dates]
         return
+    yield Published(*_said_by(path), path)
+
+
+def _said_by(path: Path) -> tuple[str, datetime.date]:
+    """Layer and date that the name of a file says.
+
+    Raises:
+        OutputError: If it says none.
+    """
     match = _DATED_NAME.fullmatch(path.stem)
-    if match is None:
-        raise OutputError(
-            f"{path} does not say its date and sensor. Expected a name such as L3A_20220115_sentinel2.tif."
-        )
-    yield Published(match[2], datetime.datetime.strptime(match[1], "%Y%m%d").date(), path)
+    with suppress(ValueError):  # eight digits need not be a date
+        if match is not None:
+            return match[2], datetime.datetime.strptime(match[1], "%Y%m%d").date()
+    raise OutputError(f"{path} does not say its date and layer. Expected a name such as L3A_20220115_sentinel2.tif.")

@@ -125,9 +125,10 @@ def test_missing_parent_is_named(sources, tmp_path):
         dated.write(tmp_path / "nowhere" / "l3a", "L3A", sources, TAGS)
 
 
-def test_file_of_another_name_is_not_read_back():
-    with pytest.raises(OutputError, match=r"map\.tif does not say its date and sensor\."):
-        dated.read_back([Path("map.tif")])
+@pytest.mark.parametrize("name", ["map.tif", "map_20221345_attention.tif", "map_20220229_attention.tif"])
+def test_file_of_another_name_is_not_read_back(name):
+    with pytest.raises(OutputError, match=rf"^{name} does not say its date and layer\. Expected a name such as"):
+        dated.read_back([Path(name)])
 
 
 @pytest.mark.parametrize(
