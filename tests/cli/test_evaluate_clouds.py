@@ -48,6 +48,14 @@ def test_json_and_csv_have_each_date(words, tmp_path):
     assert (second["date"], second["auc"], second["precision"]) == ("2022-01-31", "", "1.0")
 
 
+@pytest.mark.parametrize(("date", "some"), [(1, "Every"), (2, "No")])
+def test_masks_that_tell_nothing_apart_are_told(tmp_path, clouds, date, some):
+    truth, scores = clouds
+    masks = write_masks(tmp_path / "masks", truth[[date]], DATES[date : date + 1])
+    result = run("clouds", "--scores", str(write_scores(tmp_path / "out", scores)), "--masks", str(masks))
+    assert f"{some} pixel that has a score is cloud in the masks, on any date. See that" in result.stderr
+
+
 def test_bad_input_is_one_line(words, command, tmp_path):
     refused = refusal(command, tmp_path)
     assert "holds no cloud_score" in refused("evaluate", *words[:2], tmp_path / "masks", *words[3:])

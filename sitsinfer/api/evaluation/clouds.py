@@ -13,13 +13,15 @@ import numpy as np
 from sitsinfer.errors import MetricError
 from sitsinfer.metrics.ranking import ScoreCounts
 from sitsinfer.products.dated import Published, find
-from sitsinfer.products.raster import open_raster
+from sitsinfer.products.raster import RasterLayer, open_raster
 from sitsinfer.products.windows import windows
 from sitsinfer.series.names import date_in_path
 from sitsinfer.series.rasters import SUFFIXES
+from sitsinfer.series.types import listing
+from sitsinfer.tasks.clouds import SCORES
 
-SCORE = "cloud_score"
-"""What ``clouds`` calls its layer of scores."""
+CLOUD = (1, 255)
+"""Values of masks that stand for clouds: that of a bit, and of all 8."""
 
 
 @dataclass(frozen=True)
@@ -73,16 +75,17 @@ def evaluate_clouds(scores: str | Path, masks: str | Path, *, threshold: float =
 
     Args:
         scores: The folder, NetCDF file or Zarr cube that ``clouds`` wrote; scores are 0 to 1.
-        masks: A folder of rasters with their dates in their names: not 0 where there is a cloud.
+        masks: A folder of rasters with their dates in their names: 1 or 255 where there is a cloud, else 0.
         threshold: Pixels that score as much or more are taken for cloud.
 
     Raises:
         OutputError: If a file cannot be read, or there are no scores.
-        MetricError: If the two share no date or no pixel, there are two masks of a date, or scores are out of range.
+        MetricError: If the two share no date or no pixel, there are two masks of a date, one is none, or scores are out
+            of range.
     """
     if not 0 <= threshold <= 1:
         raise MetricError(f"The threshold is {threshold:g}. Expected 0 to 1, as scores are.")
-    scored = {one.date: one for one in find(Path(scores), SCORE).dates}
+    scored = {one.date: one for one in find(Path(scores), SCORES).dates}
     masked = _masks_in(Path(masks))
     shared = sorted(scored.keys() & masked.keys())
     if not shared:
@@ -106,19 +109,48 @@ def _compare(scored: Published, mask: Path) -> ScoreCounts:
 
     Raises:
         OutputError: If one cannot be read.
-        MetricError: If scores are out of range.
+        MetricError: If scores are out of range, or the mask is none.
     """
     with scored.open() as source, open_raster(mask, source.grid) as truth:
-        counted = ScoreCounts.none()
-        try:
-            for window in windows(source.grid):
-                values, clouds = source.read(window)[0], truth.read(window)[0]
-                known = truth.valid(window) & np.isfinite(clouds) & np.isfinite(values)
-                known &= values != source.layer.nodata
+        _check_kind(truth)
+        counted, met = ScoreCounts.none(), set[int]()
+        for window in windows(source.grid):
+            values, clouds, told = source.read(window)[0], truth.read(window)[0], truth.valid(window)
+            met |= set(np.unique(clouds[told]).tolist())
+            _check_values(met, mask)
+            known = told & np.isfinite(values) & (values != source.layer.nodata)
+            try:
                 counted += ScoreCounts.of(values[known] * source.layer.band_scales[0], clouds[known] != 0)
-        except MetricError as error:
-            raise MetricError(f"{scored.path} on {scored.date}: {error}") from error
+            except MetricError as error:
+                raise MetricError(f"{scored.path} on {scored.date}: {error}") from error
         return counted
+
+
+def _check_kind(mask: RasterLayer) -> None:
+    """See that a raster can be a mask.
+
+    Raises:
+        MetricError: If it cannot.
+    """
+    bands, dtype = len(mask.layer.bands), np.dtype(mask.layer.dtype)
+    if bands > 1 or not np.issubdtype(dtype, np.integer):
+        kind = f"{bands} bands" if bands > 1 else f"values of type {dtype}"
+        raise MetricError(
+            f"{mask.path} has {kind}. Expected a mask: one band of integers, 1 or 255 where there is a cloud, else 0."
+        )
+
+
+def _check_values(values: set[int], mask: Path) -> None:
+    """See that the values of a raster are those of a mask.
+
+    Raises:
+        MetricError: If they are not.
+    """
+    if len(values - {0}) > 1 or not values <= {0, *CLOUD}:
+        raise MetricError(
+            f"{mask} holds {listing([*map(str, sorted(values))])}. Expected a mask: 1 or 255 where there is a cloud, "
+            "else 0. Make one of scene classes, and set nodata where nothing is known."
+        )
 
 
 def _masks_in(folder: Path) -> dict[date, Path]:

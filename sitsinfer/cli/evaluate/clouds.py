@@ -26,7 +26,8 @@ def clouds(
     masks: Annotated[
         Path,
         typer.Option(
-            help="A folder of masks with their dates in their names: not 0 where there is a cloud.", show_default=False
+            help="A folder of masks with their dates in their names: 1 or 255 where there is a cloud, else 0.",
+            show_default=False,
         ),
     ],
     threshold: Annotated[
@@ -68,13 +69,19 @@ def clouds(
 
 
 def _notes(found: CloudAccuracy) -> Iterator[str]:
-    """Which dates stand alone."""
+    """Which dates stand alone, and whether there is anything to tell apart."""
     from sitsinfer.series.types import listing
 
     for dates, what in ((found.without_mask, "scores but no mask"), (found.without_scores, "a mask but no scores")):
         if dates:
             some = "1 date has" if len(dates) == 1 else f"{len(dates)} dates have"
             yield f"{some} {what}: {listing([*map(str, dates)])}."
+    if found.pooled.share in (0, 1):
+        some = "No pixel that has a score is" if found.pooled.share == 0 else "Every pixel that has a score is"
+        yield (
+            f"{some} cloud in the masks, on any date. See that scores were made without masks of the series, and that "
+            "the nodata of the masks is neither 0 nor their value of clouds."
+        )
 
 
 def _as_dict(scores: CloudScores) -> dict[str, Any]:

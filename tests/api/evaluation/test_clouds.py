@@ -49,13 +49,13 @@ def write_scores(out, scores, **changes):
     return out
 
 
-def write_masks(folder, truth, dates=DATES, dtype="uint8", nodata=255):
-    """Masks of 7 for cloud, one row and two columns short of the scores."""
+def write_masks(folder, truth, dates=DATES, dtype="uint8", nodata=9, cloud=1, bands=1):
+    """Masks one row and two columns short of the scores."""
     folder.mkdir(exist_ok=True)
     height, width = SHAPE[0] - 1, SHAPE[1] - 2
-    profile = {"height": height, "width": width, "count": 1, "dtype": dtype, "nodata": nodata}
+    profile = {"height": height, "width": width, "count": bands, "dtype": dtype, "nodata": nodata}
     for day, mask in zip(dates, truth, strict=True):
-        values = np.where(mask, 7, 0).astype(dtype)[:height, :width]
+        values = np.where(mask, cloud, 0).astype(dtype)[:height, :width]
         values[:, 5] = nodata
         path = folder / f"S2_CLM_{day:%Y%m%d}.tif"
         with rasterio.open(path, "w", driver="GTiff", crs=GRID.crs.to_wkt(), transform=GRID.affine, **profile) as file:
@@ -69,10 +69,10 @@ def known(values):
 
 
 @pytest.mark.parametrize("name", ["out", "out.nc", "out.zarr"])
-@pytest.mark.parametrize(("dtype", "nodata"), [("uint8", 255), ("float32", float("nan"))])
-def test_scores_are_those_of_scikit_learn(tmp_path, clouds, name, dtype, nodata):
+@pytest.mark.parametrize(("dtype", "nodata", "cloud"), [("uint8", 255, 1), ("int16", -9, 255)])
+def test_scores_are_those_of_scikit_learn(tmp_path, clouds, name, dtype, nodata, cloud):
     truth, scores = clouds
-    masks = write_masks(tmp_path / "masks", truth, dtype=dtype, nodata=nodata)
+    masks = write_masks(tmp_path / "masks", truth, dtype=dtype, nodata=nodata, cloud=cloud)
     found = sitsinfer.evaluate_clouds(write_scores(tmp_path / name, scores), masks, threshold=0.48)
     assert tuple(found.dates) == DATES
     first, second, third = found.dates.values()
@@ -123,6 +123,22 @@ def test_what_does_not_fit_is_one_line(tmp_path, clouds):
         MetricError, match=r"two rasters of 2022-01-08, CLM_20220108_again\.tif and S2_CLM_20220108\.tif\."
     ):
         sitsinfer.evaluate_clouds(out, masks)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"bands": 4}, r"S2_CLM_20220108\.tif has 4 bands\. Expected a mask: one band of integers, 1 or 255 where"),
+        ({"dtype": "float32"}, r"has values of type float32\. Expected a mask: one band of integers"),
+        ({"cloud": 8}, r"20220108\.tif holds 0, 8\. Expected a mask: 1 or 255.* Make one of scene classes"),
+        ({"cloud": [[1] * 20 + [255] * 21]}, r"holds 0, 1, 255\. Expected a mask.*set nodata where nothing is known"),
+    ],
+)
+def test_what_is_no_mask_is_one_line(tmp_path, clouds, changes, words):
+    truth, scores = clouds
+    masks = write_masks(tmp_path / "masks", truth, **changes)
+    with pytest.raises(MetricError, match=words):
+        sitsinfer.evaluate_clouds(write_scores(tmp_path / "out", scores), masks)
 
 
 def test_dates_or_places_that_are_not_shared_are_one_line(tmp_path, clouds):
