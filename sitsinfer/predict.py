@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, cast
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -32,8 +34,8 @@ class Scored:
 
     Attributes:
         scores: Of the classes of the card that are not ignored, (K, P, P).
-        attention: Attention over the T dates of the patch, of each head, at the resolution that the model has it,
-            (T, N, h, h); None where it was not asked for.
+        attention: Attention over the T dates of the patch, of each head of each network, at the resolution that the
+            model has it, (T, N, h, h); None where it was not asked for.
     """
 
     scores: NDArray[np.float32]
@@ -92,31 +94,31 @@ class Predictor(Batches[Scored]):
     def look_at(self, patches: Iterable[Patch]) -> Iterator[Scored]:
         """Score patches as :meth:`scores` does, and tell the attention where this predictor does.
 
-        That of several members is the mean of all, head by head, though heads of one network are not those of another.
+        Of several members it has the heads of all, one member's after the other's: heads of different networks do not
+        correspond.
         """
         return self._look_at(patches)
 
     def _look(self, batch: list[Patch]) -> list[Scored]:
-        """Scores and attention of each patch of a batch, averaged over the members."""
+        """Scores of each patch of a batch, averaged over the members, and the attention of all heads."""
         values, positions = self._inputs(batch)
-        dates = (positions, self._to_device(np.stack([patch.valid for patch in batch])))[: 1 + self._is_per_pixel]
-        totals: list[Tensor] = []
-        for module, normalise in self._members:
-            x = normalise(values, batch[0])
-            with self._autocast():
-                found = cast(Attentive, module).attend(x, *dates) if self._attends else (module(x, *dates),)
-            del x  # before the next member's
-            parts = [part.float() for part in found]
-            totals = [total + part for total, part in zip(totals, parts, strict=True)] if totals else parts
-        scores, *attention = (total / len(self._members) for total in totals)  # (B, K, P, P), (N, B, T, h, h)
-        mean = self._predicted(scores).cpu().numpy()
+        dates = [positions]
+        if self._is_per_pixel:
+            dates.append(self._to_device(np.stack([patch.valid for patch in batch])))
+        found = [self._told(module, normalise(values, batch[0]), dates) for module, normalise in self._members]
+        total = functools.reduce(torch.add, (scores for scores, *_ in found))
+        mean = self._predicted(total / len(found)).cpu().numpy()
         check_numbers(mean, self.card.name, self.precision, "scores")
-        if not attention:
-            return [Scored(values) for values in mean]
-        return [
-            Scored(values, maps)
-            for values, maps in zip(mean, attention[0].permute(1, 2, 0, 3, 4).cpu().numpy(), strict=True)
-        ]
+        if not self._attends:
+            return [Scored(scores) for scores in mean]
+        heads = torch.cat([attention for _, attention in found]).permute(1, 2, 0, 3, 4).cpu().numpy()
+        return [Scored(scores, maps) for scores, maps in zip(mean, heads, strict=True)]
+
+    def _told(self, module: nn.Module, x: Tensor, dates: Sequence[Tensor]) -> list[Tensor]:
+        """What a network tells of a batch: scores (B, K, P, P), and where it is asked for attention (N, B, T, h, h)."""
+        with self._autocast():
+            told = cast(Attentive, module).attend(x, *dates) if self._attends else (module(x, *dates),)
+        return [part.float() for part in told]
 
     def _predicted(self, scores: Tensor) -> Tensor:
         """Scores of all classes (B, K, P, P) without those that are ignored.

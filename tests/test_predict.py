@@ -160,13 +160,14 @@ def test_attention_is_told_where_it_is_asked_for() -> None:
     np.testing.assert_array_equal(found[0].scores, plain.scores)
 
 
-def test_attention_of_members_is_averaged() -> None:
+def test_attention_has_the_heads_of_each_member_in_order() -> None:
     card = replace(CARD, members=(Member("a", (0.0, 0.0), (1e-4, 1e-4)), Member("b", (0.01, 0.0), (1e-4, 1e-4))))
     patch = patch_of(300, (5, 9))
     patch.values[1] = 500
     (found,) = Predictor(card, [Attentive(), Attentive()], "cpu", attends=True).look_at([patch])
-    shares = np.mean([[300 / 800, 500 / 800], [200 / 600, 400 / 600]], axis=0)
-    np.testing.assert_allclose(found.attention[:, 0, 0, 0], shares, rtol=1e-6)
+    shares = [[300 / 800, 1, 200 / 600, 1], [500 / 800, 0, 400 / 600, 0]]
+    np.testing.assert_allclose(found.attention[:, :, 1, 0], shares, rtol=1e-6)
+    np.testing.assert_allclose(found.scores[0], (300 + 200) / 2, rtol=1e-6)
 
 
 def test_a_process_keeps_models_with_and_without_attention_apart(tmp_path: Path) -> None:

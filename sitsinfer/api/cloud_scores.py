@@ -1,7 +1,7 @@
 """``sitsinfer.clouds``: scores of clouds for every date of a series, from what attention ignores."""
 
 import datetime
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from sitsinfer.products import dated
 from sitsinfer.products.stac import is_item, write_item
 from sitsinfer.series import Series, open_series
 from sitsinfer.store import Store
-from sitsinfer.tasks.attention import LAYER
+from sitsinfer.tasks.attention import APPLIED, LAYER, MASKS_TAG
 from sitsinfer.tasks.clouds import AttendedClouds, Clouds
 
 PREFIX = "clouds"
@@ -51,7 +51,9 @@ def clouds(
         ts: The series: a folder, a NetCDF file or a Zarr cube. Its masks play no part. ``None`` with
             ``from_attention``; if both are given, they must fit each other.
         out: What to write: a NetCDF file or a Zarr cube, or a folder for a GeoTIFF a date.
-        from_attention: A cube or folder of attention that ``segment`` wrote, to be used instead of a model.
+        from_attention: A cube or folder of attention that ``segment`` wrote, to be used instead of a model. Where masks
+            of its series hid pixels, these get no score. It was rounded to steps of 0.004, which lowers scores of dates
+            that are ignored, and ranks nearly as well.
         threshold: The least score, 0 to 1, of what is cloud in a mask that is written as well.
         model: Name of an embedded model, or a model folder; one with attention over dates. ``None``: the demonstrator.
         area: What to limit the output to.
@@ -61,7 +63,7 @@ def clouds(
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
         precision: ``auto``, ``fp32``, ``bf16`` or ``fp16``.
         margin: Pixels on each side of a patch that are context only, instead of what the weights say.
-        batch_size: Patches computed at once; ``None``: what the device holds.
+        batch_size: Patches computed at once; ``None``: what the device holds. It may change the last step of a score.
         strict: Whether files left out, and anything else worth a note, are errors.
         options: How to spread the run.
 
@@ -74,9 +76,19 @@ def clouds(
     place, options = absolute(out), options or Options()
     series = None if ts is None else open_series(absolute(ts), strict=strict)
     if from_attention is not None:
-        _check_unused(model=model, start=start, end=end, reference_date=reference_date, margin=margin)
+        _check_unused(
+            model=model,
+            start=start,
+            end=end,
+            reference_date=reference_date,
+            device=None if device == "auto" else device,
+            precision=None if precision == "auto" else precision,
+            margin=margin,
+            batch_size=batch_size,
+        )
         attended = _attended(absolute(from_attention), area or Area(), threshold)
         _check_fit(attended, series, absolute(from_attention))
+        tell_doubts(_hidden(attended, absolute(from_attention)), strict)
         return _run(attended, place, series, options)
     if series is None:
         raise SeriesError("There is nothing to score: no series, and no attention of one. Set ts, or from_attention.")
@@ -162,6 +174,15 @@ def _check_fit(task: AttendedClouds, series: Series | None, path: Path) -> None:
         )
     if not is_aligned(series.grid, task.attention.grid):
         raise SeriesError(f"The pixels of {path} are not those of {series.root}. Give what belongs together.")
+
+
+def _hidden(task: AttendedClouds, path: Path) -> Iterator[str]:
+    """Say where masks hid from attention what is to be told."""
+    if any(dated.read_tags(file).get(MASKS_TAG) == APPLIED for file in {one.path for one in task.attention.dates}):
+        yield (
+            f"{path} was written with the masks of its series: the pixels that they hide get no score. "
+            "Have segment write it without masks: --no-masks, or masks=False in Python."
+        )
 
 
 def _model(task: Clouds | AttendedClouds) -> dict[str, str]:

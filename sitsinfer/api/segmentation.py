@@ -4,7 +4,7 @@ import datetime
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from sitsinfer import engine, weights
 from sitsinfer.api.checks import absolute, check_item, check_names, doubts, tell_doubts, tell_series
@@ -18,7 +18,7 @@ from sitsinfer.products.raster import read_tags
 from sitsinfer.products.stac import item_path, write_item
 from sitsinfer.series import open_series
 from sitsinfer.store import Store
-from sitsinfer.tasks.attention import LAYER
+from sitsinfer.tasks.attention import APPLIED, LAYER, MASKS_TAG, NOT_APPLIED
 from sitsinfer.tasks.segment import Segment
 
 
@@ -39,6 +39,7 @@ def segment(
     precision: str = "auto",
     margin: int | None = None,
     batch_size: int | None = None,
+    masks: bool = True,
     strict: bool = False,
     options: Options | None = None,
 ) -> Summary:
@@ -60,7 +61,9 @@ def segment(
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
         precision: ``auto``, ``fp32``, ``bf16`` or ``fp16``.
         margin: Pixels on each side of a patch that are context only, instead of what the weights say.
-        batch_size: Patches computed at once; ``None``: what the device holds.
+        batch_size: Patches computed at once; ``None``: what the device holds. It may change the last step of attention.
+        masks: Whether the masks of the series hide pixels; without, all that has data is taken for seen, as
+            :func:`sitsinfer.clouds` needs attention to be.
         strict: Whether files left out, and anything else worth a note, are errors.
         options: How to spread the run.
 
@@ -88,6 +91,7 @@ def segment(
         device=device,
         precision=precision,
         batch_size=batch_size,
+        masks=masks,
     )
     tell_series(task.series)
     tell_doubts(doubts(task.series, card, reference_date), strict)
@@ -106,13 +110,13 @@ def segment(
         # The map comes last of the rasters; should its item not follow, the store is still there to go on from.
         for layer in reversed(files):
             writers[layer](store.source(layer), files[layer], described)
-        write_item(item_path(place), files | attended.assets, provenance(task, summary))
+        write_item(item_path(place), files | attended.assets, _provenance(task, summary))
 
     everything = (*files.values(), *attended.files)
     run = engine.Outputs(place, everything, publish, dated.read_tags, attended.folders)
     summary = engine.run(task, run, options)
     if not item_path(place).exists():  # somebody removed it from beside a finished map
-        write_item(item_path(place), files | attended.assets, provenance(task, summary))
+        write_item(item_path(place), files | attended.assets, _provenance(task, summary))
     if page is not None and not (summary.unchanged and is_drawn):
         from sitsinfer.products.quicklook import write_quicklook
 
@@ -127,11 +131,13 @@ class _Attention:
     Attributes:
         out: A cube or a folder; ``None``: it is not asked for.
         prefix: What the names of files in a folder begin with.
+        masks: Whether masks of the series hide pixels, as a tag says it.
         files: What comes out.
     """
 
     out: Path | None
     prefix: str
+    masks: str
     files: tuple[Path, ...] = ()
 
     @classmethod
@@ -142,12 +148,13 @@ class _Attention:
             WeightsError: If the model has no attention to tell.
             OutputError: If no such output is known, or it is the folder of the series.
         """
+        masks = APPLIED if _hides(task) else NOT_APPLIED
         if out is None:
-            return cls(None, prefix)
+            return cls(None, prefix, masks)
         if out.resolve() == task.series.root.resolve():
             raise OutputError(f"{out} is the series itself. Choose another output for the attention.")
         layers = [layer for layer in task.layers if layer.name == LAYER]
-        return cls(out, prefix, dated.outputs_of(out, prefix, layers))
+        return cls(out, prefix, masks, dated.outputs_of(out, prefix, layers))
 
     @property
     def folders(self) -> tuple[Path, ...]:
@@ -162,7 +169,17 @@ class _Attention:
     def publish(self, store: Store, tags: Mapping[str, str]) -> None:
         """Write the files."""
         if self.out is not None:
-            dated.write(self.out, self.prefix, [store.source(LAYER)], tags)
+            dated.write(self.out, self.prefix, [store.source(LAYER)], {**tags, MASKS_TAG: self.masks})
+
+
+def _hides(task: Segment) -> bool:
+    """Whether masks of the series hide pixels from a task."""
+    return any(image.masks for acquisition in task.series.acquisitions for image in acquisition.images)
+
+
+def _provenance(task: Segment, summary: Summary) -> dict[str, Any]:
+    """What went into a map, for its STAC item."""
+    return {**provenance(task, summary), "masks": _hides(task)}
 
 
 def _is_drawn(quicklook: Path, task: Segment, options: Options) -> bool:

@@ -21,7 +21,11 @@ def clouds(
     ] = None,
     from_attention: Annotated[
         Path | None,
-        typer.Option(help="A cube or folder that segment --attention wrote, to score instead of running a model."),
+        typer.Option(
+            help="A cube or folder that segment --attention wrote, to score instead of running a model. Have segment "
+            "write it with --no-masks: pixels that a mask hides have no attention, and get no score. It was "
+            "rounded to steps of 0.004, which lowers scores of dates that are ignored, and ranks nearly as well."
+        ),
     ] = None,
     threshold: Annotated[
         float | None,
@@ -64,7 +68,8 @@ def clouds(
     What it can: rank the dates of a pixel, and point at images to look at, without any mask to learn from. What it
     cannot: replace a cloud mask. Attention also ignores clear dates that tell no class from another, heads differ, thin
     clouds and shadows are often looked at all the same, and U-TAE sees blocks of 8 x 8 pixels. A simple threshold does
-    not make a cloud mask; sitsinfer evaluate clouds tells how far scores agree with one.
+    not make a cloud mask; sitsinfer evaluate clouds tells how far scores agree with one. With a U-TAE, another
+    --batch-size may change the last step of a score.
     """
     set_up(log_json=log_json, quiet=quiet)
     from sitsinfer import api

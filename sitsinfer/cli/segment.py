@@ -29,7 +29,8 @@ def segment(
         Path | None,
         typer.Option(
             help="A cube.nc, a cube.zarr or a folder to write with what each head of the model's attention gives each "
-            "date, for models that have it: U-TAE and pixel L-TAE."
+            "date, for models that have it: U-TAE and pixel L-TAE. In steps of 0.004; another --batch-size may "
+            "change the last one."
         ),
     ] = None,
     quicklook: Annotated[Path | None, typer.Option(help="A PNG to write.")] = None,
@@ -37,6 +38,14 @@ def segment(
     precision: opt.Precision = "auto",
     margin: opt.Margin = None,
     batch_size: opt.BatchSize = None,
+    no_masks: Annotated[
+        bool,
+        typer.Option(
+            "--no-masks",
+            help="Leave the masks of the series out: take all that has data for seen, clouds too. For attention that "
+            "clouds is to score.",
+        ),
+    ] = False,
     tile_size: opt.TileSize = None,
     memory: opt.Memory = None,
     workers: opt.Workers = None,
@@ -69,6 +78,7 @@ def segment(
             precision=precision,
             margin=margin,
             batch_size=batch_size,
+            masks=not no_masks,
             strict=strict,
             options=opt.spread(memory, tile_size, workers, scheduler, overwrite, advance),
         )

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sitsinfer.area import Area
-from sitsinfer.attention import FULL, NODATA, cloud_scores
+from sitsinfer.attention import FULL, LEAST, NODATA, STEP, cloud_scores
 from sitsinfer.errors import MetricError, OutputError, ReadError
 from sitsinfer.grid import Grid, Window, offset_in
 from sitsinfer.layers import ClassInfo, Layer
@@ -34,7 +34,7 @@ WORKING_BYTES = 40
 def cloud_layers(dates: Sequence[datetime.date], threshold: float | None) -> tuple[Layer, ...]:
     """The layers that come out: ``cloud_score``, from 0 to 1, and with a threshold ``cloud_mask``."""
     days, dims = tuple(dates), ("date", "band")
-    scores = Layer(SCORES, "uint8", NODATA, (SCORES,), (1 / FULL,), ("1",), days, dims)
+    scores = Layer(SCORES, "uint8", NODATA, (SCORES,), (STEP,), ("1",), days, dims)
     mask = Layer(MASK, "uint8", NODATA, (MASK,), (), ("1",), days, dims, CLASSES)
     return (scores,) if threshold is None else (scores, mask)
 
@@ -49,14 +49,13 @@ def check_threshold(threshold: float | None) -> None:
         raise MetricError(f"A threshold of {threshold:g} parts no scores. Choose one from 0 to 1.")
 
 
-def decide(steps: NDArray[np.uint8], threshold: float | None) -> TileResult:
-    """Turn attention into the layers of a tile.
+def decide(scores: NDArray[np.float32], threshold: float | None) -> TileResult:
+    """Turn scores into the layers of a tile.
 
     Args:
-        steps: Attention as it is stored, (T, N, height, width).
+        scores: Scores of clouds, (T, height, width); NaN where there is none.
         threshold: The least score of what is cloud in a mask; ``None``: there is no mask.
     """
-    scores = cloud_scores(steps)
     known = ~np.isnan(scores)
     if not known.any():
         return TileResult()
@@ -121,12 +120,14 @@ class Clouds(PatchTask):
         for patch, found in self.look(inputs, core, self.predictor(threads, attends=True).look_at):
             assert found.attention is not None, "it was asked for"
             blend.add(patch, found.attention, self.dates_seen(inputs, core, patch), weights)
-        return decide(blend.steps(valid), self.threshold)
+        return decide(cloud_scores(blend.blended, valid, LEAST), self.threshold)
 
 
 @dataclass(frozen=True)
 class AttendedClouds:
     """Score the dates of attention that was published before.
+
+    It was rounded then: scores are not quite those of :class:`Clouds`.
 
     Attributes:
         attention: What to read.
@@ -191,5 +192,5 @@ class AttendedClouds:
             raise ReadError(str(error)) from error
 
     def compute(self, inputs: NDArray[np.uint8], core: Window, threads: int) -> TileResult:
-        """Score a core."""
-        return decide(inputs, self.threshold)
+        """Score a core; half a step may have been rounded away."""
+        return decide(cloud_scores(inputs, inputs[:, 0] != NODATA, 0.5), self.threshold)

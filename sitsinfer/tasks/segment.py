@@ -29,11 +29,19 @@ class Segment(PatchTask):
         probabilities: Whether to put out a band of probabilities for each class.
         confidence: Whether to put out the probability of the class decided for.
         attention: Whether to put out what each head of the model's attention gives each date.
+        masks: Whether the masks of the series hide pixels; without, all that has data is taken for seen.
     """
 
     probabilities: bool = False
     confidence: bool = False
     attention: bool = False
+    masks: bool = True
+
+    def __post_init__(self) -> None:
+        """Leave masks out if so asked, and see to what all tasks need."""
+        super().__post_init__()
+        if not self.masks:
+            object.__setattr__(self, "series", self.series.without_masks())
 
     @property
     def layers(self) -> tuple[Layer, ...]:
@@ -62,7 +70,8 @@ class Segment(PatchTask):
         return ATTENTION_TILE if self.attention else LARGEST_TILE
 
     def _decisive(self) -> dict[str, Any]:
-        return {**super()._decisive(), "layers": [layer.name for layer in self.layers]}
+        decisive = {**super()._decisive(), "layers": [layer.name for layer in self.layers]}
+        return decisive if self.masks else {**decisive, "masks": False}  # maps that are there keep their fingerprint
 
     def tile_bytes(self, size: int) -> int:
         """A tile's stack, its blended scores with one copy, and its attention."""

@@ -1,5 +1,8 @@
 """How far what attention ignores is clouds: AUC of each head, and of their mean on each date, against masks.
 
+Heads are scored from attention in the steps that ``segment`` stores, as ``clouds --from-attention`` does; the last row,
+and the dates, are of what ``clouds`` makes of attention as it is.
+
 ``--data`` is a folder with ``s2`` (or another series, by ``--series``) and masks in ``s2_cloudmask`` (``--masks``), not
 0 where there is a cloud or its shadow; ``--model`` names the models to try. The series is read without its masks. There
 is no bound: the figures say what the scores are worth.
@@ -17,10 +20,10 @@ import rasterio
 from numpy.typing import NDArray
 
 import sitsinfer
-from sitsinfer.attention import cloud_scores
+from sitsinfer.attention import NODATA, STEP, cloud_scores
 from sitsinfer.grid import whole
 from sitsinfer.metrics.ranking import ScoreCounts
-from sitsinfer.products.dated import find
+from sitsinfer.products.dated import DatedFiles, find
 from sitsinfer.series.names import date_in_path
 from tests.benchmarks import data
 from tests.benchmarks.measure import table
@@ -36,16 +39,24 @@ def main(options: list[str]) -> bool:
         return True
     masks = dict(_masks(args.data / args.masks))
     for model in args.model or ["utae-demo"]:
-        dates, steps = _attention(args.data / args.series, model, args.start, args.end)
-        print(f"\n  {model}: {steps.shape[1]} heads, {len(dates)} dates from {dates[0]} to {dates[-1]}")
-        _tell(dates, steps, masks)
+        steps, scores = _computed(args.data / args.series, model, args.start, args.end)
+        dates = [one.date for one in steps.dates]
+        heads = len(steps.layer.bands)
+        print(f"\n  {model}: {heads} heads, {len(dates)} dates from {dates[0]} to {dates[-1]}")
+        _tell(steps, scores, masks)
     return True
 
 
-def _tell(dates: list[date], steps: NDArray[np.uint8], masks: dict[date, NDArray[np.bool_]]) -> None:
+def _tell(attention: DatedFiles, scores: DatedFiles, masks: dict[date, NDArray[np.bool_]]) -> None:
     """Print what each head and each date is worth."""
-    heads = {str(head): _counted(dates, steps[:, [head]], masks) for head in range(steps.shape[1])}
-    heads["all"] = _counted(dates, steps, masks)
+    dates = [one.date for one in attention.dates]
+    steps, stored = (files.read(whole(files.grid)) for files in (attention, scores))
+    observed = steps[:, 0] != NODATA
+    chosen = {str(head): [head] for head in range(steps.shape[1])} | {"all": [*range(steps.shape[1])]}
+    heads = {
+        name: _counted(dates, cloud_scores(steps[:, which], observed, 0.5), masks) for name, which in chosen.items()
+    }
+    heads["as it is"] = _counted(dates, np.where(stored == NODATA, np.nan, stored * STEP)[:, 0], masks)
     table(
         (
             "head",
@@ -57,7 +68,7 @@ def _tell(dates: list[date], steps: NDArray[np.uint8], masks: dict[date, NDArray
     )
     table(
         ("date", "cloud", "AUC"),
-        [(str(day), counts.share, counts.auc) for day, counts in heads["all"].items() if 0 < counts.share < 1],
+        [(str(day), counts.share, counts.auc) for day, counts in heads["as it is"].items() if 0 < counts.share < 1],
     )
 
 
@@ -70,10 +81,9 @@ def _summary(counts: list[ScoreCounts]) -> tuple[float, ...]:
 
 
 def _counted(
-    dates: list[date], steps: NDArray[np.uint8], masks: dict[date, NDArray[np.bool_]]
+    dates: list[date], scores: NDArray[np.floating], masks: dict[date, NDArray[np.bool_]]
 ) -> dict[date, ScoreCounts]:
     """Count the scores of each date that has a mask."""
-    scores = cloud_scores(steps)
     return {
         day: ScoreCounts.of(here[known], masks[day][known])
         for day, here in zip(dates, scores, strict=True)
@@ -81,18 +91,14 @@ def _counted(
     }
 
 
-def _attention(ts: Path, model: str, start: date | None, end: date | None) -> tuple[list[date], NDArray[np.uint8]]:
-    """Map a series as if it had no masks, and read what attention each date got, (T, N, H, W)."""
-    folder = data.scratch() / "unmasked"
-    folder.mkdir(exist_ok=True)
-    for path in ts.glob("*.tif"):
-        if not (link := folder / path.name).exists():
-            link.symlink_to(path.resolve())
+def _computed(ts: Path, model: str, start: date | None, end: date | None) -> tuple[DatedFiles, DatedFiles]:
+    """Attention of a series as if it had no masks, and scores of clouds."""
     name = Path(model).name
-    out = data.scratch() / f"attention_{name}.zarr"
-    sitsinfer.segment(folder, data.scratch() / f"map_{name}.tif", model=model, attention=out, start=start, end=end)
-    files = find(out, "attention")
-    return [one.date for one in files.dates], files.read(whole(files.grid))
+    out, scores = data.scratch() / f"attention_{name}.zarr", data.scratch() / f"clouds_{name}.zarr"
+    known = {"model": model, "start": start, "end": end}
+    sitsinfer.segment(ts, data.scratch() / f"map_{name}.tif", attention=out, masks=False, **known)
+    sitsinfer.clouds(ts, scores, **known)
+    return find(out, "attention"), find(scores, "cloud_score")
 
 
 def _masks(folder: Path) -> Iterator[tuple[date, NDArray[np.bool_]]]:

@@ -187,21 +187,71 @@ def test_clouds_are_scores_and_a_mask(clouds: Command, year: Path, tmp_path: Pat
     assert json.loads((tmp_path / "clouds.nc.json").read_text())["properties"]["sitsinfer:model"] == "tiny"
 
 
-def test_clouds_from_attention_are_those_of_the_model(
-    clouds: Command, segment: Command, year: Path, tmp_path: Path
+@pytest.fixture
+def from_attention(command: Command, tmp_path: Path) -> Command:
+    """Call clouds on attention, to ``tmp_path / "again.nc"``, unless told otherwise."""
+
+    def call(attention: Path, *arguments: object, **options: object) -> Outcome:
+        given = {"from_attention": attention, "out": tmp_path / "again.nc", **options}
+        spelled = [(f"--{name.replace('_', '-')}", value) for name, value in given.items()]
+        return command("clouds", *(word for pair in spelled for word in pair), *arguments)
+
+    return call
+
+
+@pytest.fixture
+def masked(series: Path, tmp_path: Path) -> Path:
+    """The year with masks of clouds, which hide the left of each date."""
+    for day in DATES:
+        mask = np.zeros((1, *SHAPE), np.uint8)
+        mask[:, :, : 20 + day.month] = 1
+        write_raster(series / f"S2_{day:%Y%m%d}_CLM.tif", mask, nodata=None)
+    return series
+
+
+def test_clouds_from_attention_are_those_of_the_model_but_for_rounding(
+    clouds: Command, from_attention: Command, segment: Command, year: Path, tmp_path: Path
 ) -> None:
     clouds(threshold=0.55)
     expected = {name: stored(tmp_path / "clouds.nc", name) for name in ("cloud_score", "cloud_mask")}
     segment(attention=tmp_path / "att.zarr")
-    for number, given in enumerate(({"ts": None}, {"ts": year, "tile_size": 128})):
+    for number, given in enumerate(({}, {"ts": year, "tile_size": 128})):
         out = tmp_path / f"again{number}.nc"
-        outcome = clouds(out=out, from_attention=tmp_path / "att.zarr", model=None, threshold=0.55, **given)
-        assert outcome.code == 0, outcome.err
-        for name, values in expected.items():
-            np.testing.assert_array_equal(stored(out, name), values)
-    assert clouds(out=out, from_attention=tmp_path / "att.zarr", model=None, ts=None, threshold=0.55).out == [
-        f"{out} is up to date."
-    ]
+        outcome = from_attention(tmp_path / "att.zarr", out=out, threshold=0.55, **given)
+        assert (outcome.code, outcome.err) == (0, [])
+        scores, mask = (stored(out, name) for name in expected)
+        known = scores != 255
+        np.testing.assert_array_equal(known, expected["cloud_score"] != 255)
+        assert np.corrcoef(scores[known], expected["cloud_score"][known])[0, 1] > 0.99
+        assert (mask == expected["cloud_mask"]).mean() > 0.95
+    assert from_attention(tmp_path / "att.zarr", out=out, threshold=0.55).out == [f"{out} is up to date."]
+
+
+@pytest.mark.parametrize("name", ["att.nc", "att.zarr", "att"])
+def test_attention_that_masks_took_from_is_told(
+    segment: Command, from_attention: Command, masked: Path, tmp_path: Path, name: str
+) -> None:
+    assert segment(ts=masked, attention=tmp_path / name).code == 0
+    assert dated.read_tags(next(iter((tmp_path / name).glob("*.tif")), tmp_path / name))["MASKS"] == "applied"
+    outcome = from_attention(tmp_path / name, "--strict")
+    words = f"{tmp_path / name} was written with the masks of its series: the pixels that they hide get no score."
+    assert (outcome.code, outcome.err[-1].removeprefix("Error: ")[: len(words)]) == (1, words)
+    outcome = from_attention(tmp_path / name)
+    assert outcome.code == 0
+    assert words in outcome.err[0]
+
+
+def test_without_masks_all_that_has_data_has_attention(
+    segment: Command, from_attention: Command, masked: Path, year: Path, tmp_path: Path
+) -> None:
+    segment(attention=tmp_path / "plain.nc", out=tmp_path / "plain.tif")
+    assert segment("--no-masks", ts=masked, attention=tmp_path / "att.nc").code == 0
+    np.testing.assert_array_equal(stored(tmp_path / "att.nc"), stored(tmp_path / "plain.nc"))
+    assert json.loads((tmp_path / "map.json").read_text())["properties"]["sitsinfer:masks"] is False
+    assert "differs in masks" in segment(ts=masked, attention=tmp_path / "att.nc").err[-1].replace("inputs, ", "")
+    assert from_attention(tmp_path / "att.nc", "--strict").err == []
+    segment(ts=masked, attention=tmp_path / "less.nc", out=tmp_path / "less.tif")
+    assert (stored(tmp_path / "less.nc")[:, :, :, :21] == 255).all()
 
 
 def test_what_cannot_be_scored_is_told_on_one_line(
@@ -214,16 +264,19 @@ def test_what_cannot_be_scored_is_told_on_one_line(
 
     assert "nothing to score" in refused(ts=None)
     attention = tmp_path / "att.nc"
-    assert "There is no" in refused(from_attention=attention, model=None)
+    assert "There is no" in refused(from_attention=attention, model=None, device=None)
     segment(attention=attention)
-    assert "model plays no part" in refused(from_attention=attention)
-    assert "start plays no part" in refused(from_attention=attention, model=None, start="2022-01-09")
-    assert "is the attention that is to be read" in refused(from_attention=attention, model=None, out=attention)
+    given = {"from_attention": attention, "model": None, "device": None}
+    for unused in ({"model": "pixels"}, {"start": "2022-01-09"}, {"device": "cpu"}, {"precision": "bf16"}):
+        (name,) = unused
+        assert f"{name} plays no part" in refused(**given | unused)
+    assert "batch_size plays no part" in refused(**given, batch_size=4)
+    assert "is the attention that is to be read" in refused(**given | {"out": attention})
     other = tmp_path / "other"
     other.mkdir()
     for path in sorted(year.glob("*.tif"))[1:]:
         shutil.copy(path, other / path.name)
-    assert "attention of 2022-01-08, which" in refused(from_attention=attention, model=None, ts=other)
+    assert "attention of 2022-01-08, which" in refused(**given | {"ts": other})
     assert "is the series itself" in refused(out=other, ts=other)
     (tmp_path / "clouds.nc.json").write_text("{}")
     assert "already exists" in refused()

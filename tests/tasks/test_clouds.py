@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from sitsinfer.area import Area
-from sitsinfer.attention import FULL, NODATA, cloud_scores
+from sitsinfer.attention import FULL, LEAST, NODATA, cloud_scores
 from sitsinfer.errors import GridError, MetricError, OutputError, ReadError, WeightsError
 from sitsinfer.grid import Tiles, Window, whole, window_grid
 from sitsinfer.products import dated
@@ -44,9 +44,21 @@ def published(land: Land, tmp_path: Path) -> dated.DatedFiles:
     return dated.find(tmp_path / "att.nc", "attention")
 
 
-def test_scores_are_those_of_the_attention_that_segment_writes(land: Land) -> None:
+def test_scores_are_those_of_attention_as_it_is(land: Land, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[NDArray[np.float32]] = []
+
+    def spy(attention: NDArray[np.float32], observed: NDArray[np.bool_], least: float) -> NDArray[np.float32]:
+        seen.append(attention)
+        np.testing.assert_array_equal(observed, land.valid)
+        assert least == LEAST
+        return cloud_scores(attention, observed, least)
+
+    monkeypatch.setattr("sitsinfer.tasks.clouds.cloud_scores", spy)
     found = tiled(task_of(land), 1000)["cloud_score"]
-    expected = cloud_scores(attention_of(land))
+    (attention,) = seen
+    everywhere = land.valid.all(axis=0)
+    np.testing.assert_allclose(attention[:, :, everywhere].sum(axis=0), 1, rtol=1e-5)
+    expected = cloud_scores(attention, land.valid, LEAST)
     known = ~np.isnan(expected)
     np.testing.assert_array_equal(found != NODATA, known)
     np.testing.assert_array_equal(found[known], np.rint(expected[known] * FULL))
@@ -61,12 +73,23 @@ def test_tile_size_and_shift_change_no_score(land: Land) -> None:
             np.testing.assert_array_equal(values, expected[name])
 
 
-def test_scores_of_attention_that_is_there_are_the_same(land: Land, published: dated.DatedFiles) -> None:
-    expected = tiled(task_of(land, threshold=0.6), 1000)
-    task = AttendedClouds(published, ("{}",), threshold=0.6)
+def test_scores_of_attention_that_is_there_are_those_of_its_steps(land: Land, published: dated.DatedFiles) -> None:
+    steps = attention_of(land)
+    expected = cloud_scores(steps, steps[:, 0] != NODATA, 0.5)
+    known = ~np.isnan(expected)
     for size in (14, 100):
-        for name, values in tiled(task, size).items():  # type: ignore[arg-type]
-            np.testing.assert_array_equal(values, expected[name])
+        found = tiled(AttendedClouds(published, ("{}",)), size)["cloud_score"]  # type: ignore[arg-type]
+        np.testing.assert_array_equal(found != NODATA, known)
+        np.testing.assert_array_equal(found[known], np.rint(expected[known] * FULL))
+
+
+def test_rounding_moves_scores_of_dates_that_get_much_by_little(land: Land, published: dated.DatedFiles) -> None:
+    as_it_is = tiled(task_of(land), 1000)["cloud_score"].astype(int)
+    rounded = tiled(AttendedClouds(published, ("{}",)), 1000)["cloud_score"].astype(int)  # type: ignore[arg-type]
+    much = (attention_of(land) > 20).all(axis=1) & (as_it_is != NODATA)
+    assert much.sum() > 500
+    assert np.abs(as_it_is - rounded)[much].max() <= 5
+    assert (as_it_is != rounded).any()
 
 
 def test_an_area_of_attention_is_scored_alone(land: Land, published: dated.DatedFiles) -> None:

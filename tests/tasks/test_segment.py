@@ -14,6 +14,7 @@ from sitsinfer.grid import Tiles, Window, whole, window_grid
 from sitsinfer.layers import ClassInfo
 from sitsinfer.patches import Patch
 from sitsinfer.predict import Scored
+from sitsinfer.series.types import Mask
 from sitsinfer.tasks import patchwork
 from sitsinfer.tasks.patchwork import NODATA
 from sitsinfer.tasks.segment import FULL, Segment
@@ -180,6 +181,24 @@ def test_scores_are_the_same_with_attention(land: Land) -> None:
     )
 
 
+def test_attention_has_heads_of_every_member(land: Land) -> None:
+    members = tuple(replace(FAKE.members[0], name=name) for name in "abc")
+    task = replace(make(land, hyperparameters={"n_head": 2}, members=members), attention=True)
+    assert task.layers[-1].bands == ("head1", "head2", "head3", "head4", "head5", "head6")
+
+
+def test_masks_of_the_series_are_left_out_where_that_is_asked_for(land: Land) -> None:
+    series = land.series()
+    image = series.acquisitions[0].images[0]
+    masked = replace(image, masks=(Mask(image.sources[0], "scl"),))
+    acquisitions = (replace(series.acquisitions[0], images=(masked,)), *series.acquisitions[1:])
+    task = replace(make(land), series=replace(series, acquisitions=acquisitions))
+    assert task.series.acquisitions[0].images[0].masks
+    without = replace(task, masks=False)
+    assert [a.images[0].masks for a in without.series.acquisitions] == [()] * 3
+    assert without.fingerprint() == {**task.fingerprint(), "masks": without.fingerprint()["masks"]}
+
+
 def test_attention_is_asked_for_only_of_models_that_tell_it(land: Land) -> None:
     task = replace(make(land, architecture="unet3d"), attention=True)
     with pytest.raises(WeightsError, match="'fake' is a unet3d, which tells no attention.* utae, pixel_ltae"):
@@ -258,6 +277,7 @@ def test_every_option_that_changes_a_pixel_changes_the_fingerprint(land: Land) -
         replace(task, reference_date=DATES[1]),
         replace(task, probabilities=True),
         replace(task, attention=True),
+        replace(task, masks=False),
         replace(task, precision="bf16"),
         make(land, Window(0, 0, 5, 5)),
         replace(task, card=replace(CARD, digest="1" * 64)),
