@@ -21,7 +21,8 @@ from sitsinfer.products.stac import item_path, write_item
 from sitsinfer.series import open_series
 from sitsinfer.series.parcels import ParcelLayer, open_parcels
 from sitsinfer.store import Store
-from sitsinfer.tasks.classify import REACH, Classify
+from sitsinfer.tasks.classify import Classify
+from sitsinfer.weights.parcel_card import REACH
 
 log = logging.getLogger(__name__)
 

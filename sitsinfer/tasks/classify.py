@@ -29,9 +29,6 @@ from sitsinfer.weights import ParcelCard
 
 log = logging.getLogger(__name__)
 
-REACH = 30
-"""Days before the first day of a model, and after its last one, from which acquisitions are used."""
-
 LARGEST_TILE = 512
 """Pixels: few parcels of the usual size cross tiles as large as that."""
 
@@ -105,20 +102,19 @@ class Classify:
         Raises:
             SeriesError: If there is none.
         """
-        first, last = self.span
-        reach = datetime.timedelta(REACH)
-        if not any(first - reach <= day <= last + reach for day in series.dates):
+        start, end = self.card.reach(self.origin)
+        if not any(start <= day <= end for day in series.dates):
+            first, last = self.span
             raise SeriesError(
                 f"No acquisition of {series.root} is near the days of {self.card.name}, {first} to {last}: they are "
                 f"from {series.dates[0]} to {series.dates[-1]}. Set the reference date to where their year begins."
             )
-        return series.select(start=first - reach, end=last + reach)
+        return series.select(start=start, end=end)
 
     @property
     def span(self) -> tuple[datetime.date, datetime.date]:
         """The first and the last date that the model takes."""
-        first, last = (self.origin + datetime.timedelta(day) for day in (self.card.days[0], self.card.days[-1]))
-        return first, last
+        return self.card.span(self.origin)
 
     @property
     def layers(self) -> tuple[Layer, ...]:

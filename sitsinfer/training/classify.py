@@ -38,7 +38,6 @@ from sitsinfer.weights import ParcelCard
 
 _PRESET = PRESETS["classify"]["pse-ltae"]
 _STRIP = 256  # rows that are read at a time
-_REACH = datetime.timedelta(days=30)  # how far beyond the model's days acquisitions are used, as in classification
 _JITTER, _MOST_JITTER = 0.01, 0.05  # standard deviation of the noise and its bound, of normalised values; as published
 
 
@@ -214,8 +213,8 @@ def load_parcels(ts: Path, path: Path, options: Options, card: ParcelCard) -> Pa
     """
     series = open_series(ts)
     origin = card.origin(series.dates)
-    start, end = (origin + datetime.timedelta(days=card.days[at]) for at in (0, -1))
-    series = series.select(bands=card.bands, start=start - _REACH, end=end + _REACH)
+    start, end = card.reach(origin)
+    series = series.select(bands=card.bands, start=start, end=end)
     labels = _read_labels(path, options)
     layer = open_parcels(path)
     with TemporaryDirectory() as folder:

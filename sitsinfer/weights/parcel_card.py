@@ -19,6 +19,9 @@ from sitsinfer.weights.fields import Kind
 GEOMETRIC_FEATURES = 4
 """What ``with_extra`` stands for: perimeter, pixels, share of the bounding box that they cover, perimeter by area."""
 
+REACH = 30
+"""Days before the first day of a model, and after its last one, from which acquisitions are used."""
+
 
 @dataclass(frozen=True)
 class ParcelCard(fields.Document):
@@ -177,6 +180,16 @@ class ParcelCard(fields.Document):
         return max(
             anniversaries, key=lambda start: (sum(start + first <= date <= start + last for date in dates), start)
         )
+
+    def span(self, origin: datetime.date) -> tuple[datetime.date, datetime.date]:
+        """The first and the last date that it takes, where day 0 is ``origin``."""
+        first, last = (origin + datetime.timedelta(self.days[at]) for at in (0, -1))
+        return first, last
+
+    def reach(self, origin: datetime.date) -> tuple[datetime.date, datetime.date]:
+        """The first and the last date of acquisitions that are used: :data:`REACH` days more than :meth:`span`."""
+        first, last = self.span(origin)
+        return first - datetime.timedelta(REACH), last + datetime.timedelta(REACH)
 
 
 def _anniversary(reference: datetime.date, year: int) -> datetime.date:
