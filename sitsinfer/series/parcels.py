@@ -2,7 +2,7 @@
 
 import json
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,6 +73,7 @@ class ParcelLayer:
             them (FID), or from 0 in GeoParquet.
         id_type: Type of the identifiers, int64 where there is no column.
         geometry_column: The column with geometries of a GeoParquet file; empty otherwise.
+        columns: Names of all columns but that with geometries.
     """
 
     path: Path
@@ -82,6 +83,7 @@ class ParcelLayer:
     id_column: str | None
     id_type: pa.DataType
     geometry_column: str = ""
+    columns: tuple[str, ...] = ()
 
     def batches(self, size: int = BATCH) -> Iterator[ParcelBatch]:
         """Read all features in the order of the file, none left out, at most ``size`` at a time.
@@ -243,12 +245,13 @@ def _open_vector(path: Path, id_column: str | None, layer: str | None) -> Parcel
         warnings.simplefilter("ignore", RuntimeWarning)
         name = _chosen(path, pyogrio.list_layers(path), layer)
         info: dict[str, Any] = pyogrio.read_info(path, layer=name, force_feature_count=True)
-        fields = [*info["fields"], info["fid_column"]]
-        _check_column(path, id_column, [field for field in fields if field])
+        columns = tuple(str(field) for field in (*info["fields"], info["fid_column"]) if field)
+        _check_column(path, id_column, columns)
         id_column = None if id_column == info["fid_column"] else id_column
         with _arrow(path, name, id_column, 1) as reader:
             id_type = reader.schema.types[-2]
-    return ParcelLayer(path, name, _known(path, info["crs"]), int(info["features"]), id_column, id_type)
+    crs, count = _known(path, info["crs"]), int(info["features"])
+    return ParcelLayer(path, name, crs, count, id_column, id_type, columns=columns)
 
 
 def _chosen(path: Path, layers: NDArray[np.object_], layer: str | None) -> str:
@@ -263,10 +266,10 @@ def _chosen(path: Path, layers: NDArray[np.object_], layer: str | None) -> str:
     return layer or spatial[0]
 
 
-def _check_column(path: Path, id_column: str | None, columns: list[str]) -> None:
-    if id_column is not None and id_column not in columns:
+def _check_column(path: Path, column: str | None, columns: Sequence[str]) -> None:
+    if column is not None and column not in columns:
         found = listing(columns, 14) if columns else "none"
-        raise SeriesError(f"{path} has no column '{id_column}'. Set id_column to one of its columns: {found}.")
+        raise SeriesError(f"{path} has no column '{column}'. Choose one of its columns: {found}.")
 
 
 def _known(path: Path, definition: Any) -> CRS:
@@ -298,12 +301,12 @@ def _open_parquet(path: Path, id_column: str | None) -> ParcelLayer:
         raise SeriesError(
             f"{path} has geometries encoded as '{encoding}'. Expected WKB: write it anew, such as by GDAL."
         )
-    columns = [name for name in schema.names if name != geometry]
+    columns = tuple(name for name in schema.names if name != geometry)
     _check_column(path, id_column, columns)
     id_type = pa.int64() if id_column is None else schema.field(id_column).type
     # Where nothing is said the specification has longitude and latitude; null says that it is not known.
     crs = _named(notes["columns"][geometry].get("crs", "OGC:CRS84"))
-    return ParcelLayer(path, None, _known(path, crs), count, id_column, id_type, geometry)
+    return ParcelLayer(path, None, _known(path, crs), count, id_column, id_type, geometry, columns)
 
 
 def _named(crs: Any) -> Any:

@@ -27,6 +27,7 @@ from sitsinfer.models.parcel_classifiers import ParcelClassifier
 from sitsinfer.series import Series, open_series, read_stack
 from sitsinfer.series.labels import UNLABELLED, make_class, read_legend
 from sitsinfer.series.parcels import open_parcels
+from sitsinfer.series.types import listing
 from sitsinfer.sets import ParcelIndex
 from sitsinfer.sets.cut import cut_sets
 from sitsinfer.sets.gather import PixelSets, join
@@ -37,6 +38,8 @@ from sitsinfer.training.presets import PRESETS, check_architecture, with_classes
 from sitsinfer.weights import ParcelCard
 
 _PRESET = PRESETS["classify"]["pse-ltae"]
+LABEL_COLUMNS = ("class_code", "class_name")
+"""Where classes are looked for if nothing else is said."""
 _STRIP = 256  # rows that are read at a time
 _JITTER, _MOST_JITTER = 0.01, 0.05  # standard deviation of the noise and its bound, of normalised values; as published
 
@@ -46,7 +49,8 @@ class Options(EnsembleOptions):
     """How to train.
 
     Attributes:
-        label_column: The column of the layers that holds the classes: codes, or names.
+        label_column: The column of the layers that holds the classes: codes, or names. If None it is the first of
+            :data:`LABEL_COLUMNS` that a layer has.
         legend: A raster whose tags and colour table say what the codes stand for; None: names and colours are made up.
         reference_date: Day 0 of the days that the model takes; None for the first date of the first series.
         days: How many days the model takes, spread evenly over the first series.
@@ -56,7 +60,7 @@ class Options(EnsembleOptions):
     name: str = "my-pse-ltae"
     architecture: str = _PRESET[0]
     hyperparameters: Mapping[str, Any] = field(default_factory=lambda: _PRESET[1])
-    label_column: str = "class"
+    label_column: str | None = None
     legend: Path | None = None
     reference_date: datetime.date | None = None
     days: int = 24
@@ -231,18 +235,30 @@ def load_parcels(ts: Path, path: Path, options: Options, card: ParcelCard) -> Pa
 
 def _read_labels(path: Path, options: Options) -> list[int | str | None]:
     """The class of every parcel of a layer, in its order; None where it teaches nothing."""
-    layer = open_parcels(path, options.label_column)
+    column = options.label_column or _label_column(path)
+    layer = open_parcels(path, column)
     found: list[int | str | None] = []
     for batch in layer.batches():
         for value in batch.identifiers.to_pylist():
             code = int(value) if isinstance(value, float) and value.is_integer() else value
             if code is not None and not (isinstance(code, str) or (isinstance(code, int) and 0 <= code < UNLABELLED)):
                 raise TrainingError(
-                    f"Column '{options.label_column}' of {path} holds {value!r}. Expected class codes from 0 to 254, "
-                    f"or names."
+                    f"Column '{column}' of {path} holds {value!r}. Expected class codes from 0 to 254, or names."
                 )
             found.append(None if code in ("", options.ignore_label) else code)
     return found
+
+
+def _label_column(path: Path) -> str:
+    """The column that holds the classes of a layer, where none is given."""
+    columns = open_parcels(path).columns
+    for name in LABEL_COLUMNS:
+        if name in columns:
+            return name
+    raise TrainingError(
+        f"{path} has no column {' or '.join(LABEL_COLUMNS)}, but {listing(columns, 14) if columns else 'none'}. Set "
+        f"label_column to the one of classes."
+    )
 
 
 def _read_sets(series: Series, index: ParcelIndex, origin: datetime.date, card: ParcelCard) -> PixelSets:
@@ -284,9 +300,15 @@ def _legend(labels: set[int | str], options: Options) -> tuple[ClassInfo, ...]:
     if codes and names:
         raise TrainingError("Some layers have codes of classes and others names. Give one or the other.")
     by_name = {entry.name: entry for entry in known.values()}
-    free = (code for code in range(UNLABELLED) if code not in known)
-    named = (by_name.get(name) or replace(make_class(next(free)), name=name) for name in names)
-    return (*(known.get(code) or make_class(code) for code in codes), *named)
+    unknown = [name for name in names if name not in by_name]
+    free = [code for code in range(UNLABELLED) if code not in known]
+    if len(unknown) > len(free):
+        raise TrainingError(
+            f"The parcels have {len(names)} names of classes, such as {listing(names[:3])}, and codes suffice for "
+            f"{len(names) - len(unknown) + len(free)}. Set label_column to the one of classes."
+        )
+    by_name |= {name: replace(make_class(code), name=name) for name, code in zip(unknown, free, strict=False)}
+    return (*(known.get(code) or make_class(code) for code in codes), *(by_name[name] for name in names))
 
 
 def _statistics(scenes: Sequence[Parcels]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -175,9 +175,10 @@ def test_a_column_that_is_missing_is_named_beside_those_that_are_there(tmp_path:
     for ending in ENDINGS:
         path = write(tmp_path / f"parcels.{ending}", [shapely.box(0, 0, 1, 1)], a=[1], b=["x"])
         with pytest.raises(
-            SeriesError, match=r"has no column 'id'. Set id_column to one of its columns: a, b(, fid)?\."
+            SeriesError, match=r"has no column 'id'. Choose one of its columns: a, b(, fid)?\."
         ):
             open_parcels(path, "id")
+        assert open_parcels(path).columns[:2] == ("a", "b")
 
 
 def test_what_cannot_be_read_is_told_in_one_line(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import shapely
 
 from sitsinfer import weights
 from sitsinfer.errors import SeriesError, TrainingError
-from sitsinfer.training.classify import Options, _Course, _prepare, train_classify
+from sitsinfer.training.classify import Options, _Course, _legend, _prepare, train_classify
 
 Write = Callable[..., tuple[Path, Path]]
 
@@ -46,7 +46,7 @@ TINY = Options(
 def labelled(scene: Write) -> Callable[..., tuple[Path, Path]]:
     """A scene whose squares of 8 x 8 pixels are parcels, of the class that shows in the series; some have none."""
 
-    def write(name: str = "scene", column: str = "class", values: Callable[[int], Any] = int) -> tuple[Path, Path]:
+    def write(name: str = "scene", column: str = "class_code", values: Callable[[int], Any] = int) -> tuple[Path, Path]:
         ts, labels = scene(name)
         with rasterio.open(labels) as raster:
             codes, at = raster.read(1), raster.transform
@@ -118,6 +118,28 @@ def test_classes_are_codes_or_names(labelled: Write) -> None:
     assert [(entry.code, entry.name) for entry in card.classes] == [(7, "Maize"), (0, "Prairie")]
     with pytest.raises(TrainingError, match="codes of classes and others names"):
         _prepare([labelled("more"), pair], TINY)
+
+
+def test_classes_are_looked_for_where_they_usually_are(labelled: Write) -> None:
+    def name(code: int) -> str:
+        return {2: "Prairie", 7: "Maize"}[int(code)]
+
+    _, card = _prepare([labelled("names", "class_name", values=name)], TINY)
+    assert [entry.name for entry in card.classes] == ["Maize", "Prairie"]
+    with pytest.raises(TrainingError, match="no column class_code or class_name, but crop, fid. Set label_column"):
+        _prepare([labelled("crops", "crop")], TINY)
+
+
+def test_names_have_codes_as_long_as_there_are_any(scene: Write) -> None:
+    names = {f"name {number:03}" for number in range(256)}
+    with pytest.raises(TrainingError, match=r"256 names of classes, such as name 000, .+ codes suffice for 255\. Set "):
+        _legend(names, TINY)
+    assert [entry.code for entry in _legend(names - {"name 000"}, TINY)] == list(range(255))
+    legend = replace(TINY, legend=scene()[1])
+    with pytest.raises(TrainingError, match=r"255 names of classes, .+ codes suffice for 253\."):
+        _legend(names - {"name 000"}, legend)
+    known = {"Maize", *sorted(names)[:253]}
+    assert len({entry.code for entry in _legend(known, legend)}) == 254
 
 
 def test_parcels_have_their_pixels_features_and_place(labelled: Write) -> None:
@@ -197,8 +219,8 @@ def test_what_cannot_be_trained_is_refused(labelled: Write, tmp_path: Path) -> N
     refused("too few for 200", days=200)
     refused("network is of 'pixel_ltae'. Expected 'pse_ltae'", architecture="pixel_ltae")
     refused("Of 72 labelled samples 0 would be learned from and 72 kept", block=500, members=2)
-    with pytest.raises(SeriesError, match="crop"):
+    with pytest.raises(SeriesError, match=r"has no column 'crop'\. Choose one of its columns: class_code, fid\.$"):
         train_classify([pair], tmp_path / "model", replace(TINY, label_column="crop"))
     wrong = labelled("wrong", values=lambda code: float(code) + 0.5)
-    with pytest.raises(TrainingError, match="Column 'class' of .* holds .*5. Expected class codes"):
+    with pytest.raises(TrainingError, match="Column 'class_code' of .* holds .*5. Expected class codes"):
         train_classify([wrong], tmp_path / "model", TINY)
