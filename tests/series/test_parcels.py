@@ -174,9 +174,7 @@ def test_a_layer_without_a_crs_is_refused(tmp_path: Path, ending: str) -> None:
 def test_a_column_that_is_missing_is_named_beside_those_that_are_there(tmp_path: Path) -> None:
     for ending in ENDINGS:
         path = write(tmp_path / f"parcels.{ending}", [shapely.box(0, 0, 1, 1)], a=[1], b=["x"])
-        with pytest.raises(
-            SeriesError, match=r"has no column 'id'. Choose one of its columns: a, b(, fid)?\."
-        ):
+        with pytest.raises(SeriesError, match=r"has no column 'id'. Choose one of its columns: a, b(, fid)?\."):
             open_parcels(path, "id")
         assert open_parcels(path).columns[:2] == ("a", "b")
 
