@@ -6,7 +6,8 @@ import json
 import logging
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -157,6 +158,7 @@ def train(
     if overwrite:
         shutil.rmtree(partial, ignore_errors=True)
     course = start()
+    _make_place(partial)
     run = _Run(course)
     run.load(partial)
     while not run.is_done:
@@ -251,12 +253,9 @@ class _Run:
             "best_score": self.best_score,
             "best_at": self.best_at,
         }
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
+        with _writing(folder):
             torch.save(content, folder / "checkpoint.new")
             (folder / "checkpoint.new").replace(folder / "checkpoint.pt")
-        except (OSError, RuntimeError) as error:
-            raise OutputError(f"Cannot write a checkpoint to {folder}: {error}".splitlines()[0]) from error
 
     def load(self, folder: Path) -> None:
         """Go on from a checkpoint, if there is one.
@@ -282,6 +281,30 @@ class _Run:
         """What decides the result: the options, the card and the data."""
         options = json.dumps(asdict(replace(self.options, device="")), default=str, sort_keys=True)
         return "\n".join([self.course.card.to_json(), options, self.course.fingerprint])
+
+
+def _make_place(folder: Path) -> None:
+    """Make the folder of the checkpoints, and see that files can be written there before hours are spent.
+
+    Raises:
+        OutputError: If that cannot be.
+    """
+    with _writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "checkpoint.new").touch()
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    """Tell in one line that checkpoints cannot be written.
+
+    Raises:
+        OutputError: If so.
+    """
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        raise OutputError(f"Cannot write a checkpoint to {folder}: {error}".splitlines()[0]) from error
 
 
 def _read_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:

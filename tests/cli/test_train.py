@@ -53,11 +53,24 @@ def test_options_reach_the_training_of_parcels(tmp_path: Path) -> None:
             "2022-01-01",
             catch=False,
         )
-    with pytest.raises(TrainingError, match="70% for validation"):
-        run(*given, "--validation", 0.7, catch=False)
+    with pytest.raises(TrainingError, match="The gap is 30 pixels. Expected 0 or more, less than a block of 16"):
+        run(*given, "--block", 16, "--gap", 30, catch=False)
     result = run(*given, "--parcels", "q.gpkg")
     assert result.exit_code == 2
     assert "2 layers of parcels for 1 series" in result.output
+
+
+@pytest.mark.parametrize("command", ["pixels", "classify"])
+@pytest.mark.parametrize(
+    ("option", "value", "words"), [("--validation", 0.6, "equal to 0.5"), ("--batch-size", 1, "equal to 2")]
+)
+def test_what_leaves_nothing_to_learn_from_is_misuse(
+    tmp_path: Path, command: str, option: str, value: float, words: str
+) -> None:
+    labels = ("--labels", "a.tif") if command == "pixels" else ("--parcels", "p.gpkg")
+    result = run(command, "--ts", tmp_path, *labels, "--out", tmp_path / "model", option, value)
+    assert result.exit_code == 2
+    assert words in " ".join(result.output.replace("│", " ").split())
 
 
 def test_an_encoder_is_looked_for(tmp_path: Path) -> None:

@@ -122,6 +122,15 @@ def test_a_model_is_not_replaced_unasked(line: Callable[..., Line], tmp_path: Pa
         train(line, tmp_path / "model")
 
 
+def test_a_place_that_cannot_be_written_is_told_before_training(line: Callable[..., Line], tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match=r"^Cannot write a checkpoint to \S+file/model\.partial: .*Not a directory"):
+        train(line, tmp_path / "file" / "model", progress=kill(1))
+    (tmp_path / "other.partial").touch()
+    with pytest.raises(OutputError, match=r"^Cannot write a checkpoint to \S+other\.partial: .*exists"):
+        train(line, tmp_path / "other", progress=kill(1))
+
+
 def test_training_stops_when_nothing_is_learned(line: Callable[..., Line], tmp_path: Path) -> None:
     seen: list[int] = []
     options = {"rate": 0.0, "steps": 100, "validate_every": 2, "patience": 3}

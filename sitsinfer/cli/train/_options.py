@@ -52,10 +52,20 @@ FillOf = Annotated[
 ]
 Crop = Annotated[int, typer.Option(min=8, help="Height and width of training crops, in pixels.")]
 Dates = Annotated[tuple[int, int], typer.Option(help="Fewest and most dates that are shown at a time.")]
-BatchSize = Annotated[int, typer.Option(min=1, help="Crops, pixels or parcels a step.")]
+BatchSize = Annotated[int, typer.Option(min=1, help="Crops a step.")]
+Samples = Annotated[int, typer.Option("--batch-size", min=2, help="Pixels or parcels a step.")]
 Steps = Annotated[int, typer.Option(min=1, help="Steps.")]
 Rate = Annotated[float, typer.Option(min=0, help="Highest learning rate.")]
 Validation = Annotated[float, typer.Option(min=0.01, max=0.9, help="Share of each scene kept for validation.")]
+ValidationBlocks = Annotated[
+    float,
+    typer.Option(
+        "--validation",
+        min=0.01,
+        max=0.5,
+        help="Share kept for validation, as one block in a whole number: 0.3 is one in 3, as 1/3 is.",
+    ),
+]
 WeightDecay = Annotated[
     float, typer.Option(min=0, help="Shrinking of weights a step, as a share of the learning rate.")
 ]
@@ -65,6 +75,9 @@ Members = Annotated[
     int, typer.Option(min=1, help="Networks whose scores are averaged, each validated on other blocks.")
 ]
 Block = Annotated[int, typer.Option(min=1, help="Height and width of blocks kept for validation, in pixels.")]
+Gap = Annotated[
+    int, typer.Option(min=0, help="Pixels around validation blocks that nothing is learned from; less than a block.")
+]
 Balance = Annotated[
     float,
     typer.Option(min=0, max=1, help="How much more often rare classes are shown: 0 as they occur, 1 as the others."),

@@ -20,8 +20,12 @@ def classify(
     ],
     out: t.Out,
     label_column: Annotated[
-        str, typer.Option(help="Column of the layers that holds the classes: codes from 0 to 254, or names.")
-    ] = "class",
+        str | None,
+        typer.Option(
+            help="Column of the layers that holds the classes: codes from 0 to 254, or names.",
+            show_default="class_code or class_name",
+        ),
+    ] = None,
     legend: Annotated[
         Path | None, typer.Option(help="Raster whose tags and colour table say what the codes stand for.")
     ] = None,
@@ -47,12 +51,13 @@ def classify(
     members: t.Members = 1,
     balance: t.Balance = 0.5,
     smoothing: t.Smoothing = 0.1,
-    batch_size: t.BatchSize = 128,
+    batch_size: t.Samples = 128,
     steps: t.Steps = 3000,
     rate: t.Rate = 2e-3,
     weight_decay: t.WeightDecay = 0.01,
-    validation: t.Validation = 0.2,
+    validation: t.ValidationBlocks = 0.2,
     block: t.Block = 64,
+    gap: t.Gap = 3,
     validate_every: t.ValidateEvery = 200,
     patience: t.Patience = 10,
     seed: t.Seed = 0,
@@ -63,9 +68,10 @@ def classify(
 ) -> None:
     """Train a network to tell the class of parcels.
 
-    The model is for 'sitsinfer classify'. The parcels of square blocks scattered over each scene are kept for
-    validation, and the weights of the best overall accuracy there are written. A run that was stopped goes on from its
-    last checkpoint when the same command is given again.
+    The model is for 'sitsinfer classify'. The parcels of square blocks scattered over each scene, by the mean of their
+    pixels, are kept for validation, and the weights of the best overall accuracy there are written. These blocks lie
+    among what is learned from: of other places expect less. A run that was stopped goes on from its last checkpoint
+    when the same command is given again.
     """
     check_number("layers of parcels", parcels, ts)
     from sitsinfer.training.classify import Options, train_classify
@@ -92,6 +98,7 @@ def classify(
         weight_decay=weight_decay,
         validation=validation,
         block=block,
+        gap=gap,
         validate_every=validate_every,
         patience=patience,
         seed=seed,

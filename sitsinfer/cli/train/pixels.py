@@ -21,7 +21,10 @@ def pixels(
     positions: t.PositionsOf = None,
     reference_date: t.ReferenceDate = None,
     ignore_label: t.IgnoreLabel = None,
-    pixels: Annotated[int, typer.Option(min=1, help="Most pixels of a class that are taken of a scene.")] = 2000,
+    pixels: Annotated[
+        int,
+        typer.Option(min=1, help="Most pixels of a class that are taken of a scene, of those that were ever clear."),
+    ] = 2000,
     dates: t.Dates = (12, 48),
     cloudy: Annotated[
         float,
@@ -32,12 +35,13 @@ def pixels(
     members: t.Members = 1,
     balance: t.Balance = 0.5,
     smoothing: t.Smoothing = 0.1,
-    batch_size: t.BatchSize = 256,
+    batch_size: t.Samples = 256,
     steps: t.Steps = 2000,
     rate: t.Rate = 3e-3,
     weight_decay: t.WeightDecay = 0.01,
-    validation: t.Validation = 0.2,
+    validation: t.ValidationBlocks = 0.2,
     block: t.Block = 32,
+    gap: t.Gap = 3,
     validate_every: t.ValidateEvery = 200,
     patience: t.Patience = 10,
     seed: t.Seed = 0,
@@ -49,8 +53,9 @@ def pixels(
     """Train a network to map classes, each pixel by its own series alone.
 
     The model is for 'sitsinfer segment'. Square blocks scattered over each scene are kept for validation, and the
-    weights of the best overall accuracy there are written. A run that was stopped goes on from its last checkpoint when
-    the same command is given again.
+    weights of the best overall accuracy there are written. These blocks lie among what is learned from, and cut fields:
+    of other places expect less. A run that was stopped goes on from its last checkpoint when the same command is given
+    again.
     """
     check_number("label rasters", labels, ts)
     from sitsinfer.training.pixels import Options, train_pixels
@@ -77,6 +82,7 @@ def pixels(
         weight_decay=weight_decay,
         validation=validation,
         block=block,
+        gap=gap,
         validate_every=validate_every,
         patience=patience,
         seed=seed,
