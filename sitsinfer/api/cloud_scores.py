@@ -52,8 +52,8 @@ def clouds(
             ``from_attention``; if both are given, they must fit each other.
         out: What to write: a NetCDF file or a Zarr cube, or a folder for a GeoTIFF a date.
         from_attention: A cube or folder of attention that ``segment`` wrote, to be used instead of a model. Where masks
-            of its series hid pixels, these get no score. It was rounded to steps of 0.004, which lowers scores of dates
-            that are ignored, and ranks nearly as well.
+            of its series hid pixels, these get no score. Its steps of 0.004 pull scores towards 0.5: they rank nearly
+            as well, but a threshold finds fewer clouds.
         threshold: The least score, 0 to 1, of what is cloud in a mask that is written as well.
         model: Name of an embedded model, or a model folder; one with attention over dates. ``None``: the demonstrator.
         area: What to limit the output to.

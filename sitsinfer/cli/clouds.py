@@ -23,8 +23,8 @@ def clouds(
         Path | None,
         typer.Option(
             help="A cube or folder that segment --attention wrote, to score instead of running a model. Have segment "
-            "write it with --no-masks: pixels that a mask hides have no attention, and get no score. It was "
-            "rounded to steps of 0.004, which lowers scores of dates that are ignored, and ranks nearly as well."
+            "write it with --no-masks: pixels that a mask hides have no attention, and get no score. Its steps of "
+            "0.004 pull scores towards 0.5: they rank nearly as well, but a --threshold finds fewer clouds."
         ),
     ] = None,
     threshold: Annotated[
