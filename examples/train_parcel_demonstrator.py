@@ -20,10 +20,10 @@ def main(folder: Path) -> None:
         pairs += ["--ts", made / "sentinel2", "--parcels", made / "truth" / "parcels.gpkg"]
     model = folder / "pse-ltae-demo"
     if not model.exists():
-        labels = ("--label-column", "class_code", "--legend", made / "truth" / "classes.tif")
+        legend = ("--legend", made / "truth" / "classes.tif")
         how = "--reference-date 2018-01-01 --preset pse-ltae --pixels 32 --steps 1600 --validate-every 100"
         more = "--patience 16 --seed 1 --name pse-ltae-demo"
-        sitsinfer("train", "classify", *pairs, "--out", model, *labels, *how.split(), *more.split())
+        sitsinfer("train", "classify", *pairs, "--out", model, *legend, *how.split(), *more.split())
     for seed, (year, cloud_cover) in UNSEEN.items():
         made = scene(folder / f"scene_{seed}", dates=32, seed=seed, year=year, cloud_cover=cloud_cover)
         parcels, found = made / "truth" / "parcels.gpkg", folder / f"classified_{seed}.gpkg"
@@ -31,7 +31,7 @@ def main(folder: Path) -> None:
             *("classify", "--ts", made / "sentinel2", "--parcels", parcels, "--out", found),
             *("--model", model, "--id-column", "id"),
         )
-        sitsinfer("evaluate", "parcels", "--classified", found, "--labels", parcels, "--label-column", "class_code")
+        sitsinfer("evaluate", "parcels", found, parcels)
 
 
 if __name__ == "__main__":

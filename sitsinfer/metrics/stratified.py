@@ -65,7 +65,7 @@ class AreaWeighted:
 
     Attributes:
         represented: Whether a class of the map has a unit in the sample, (K,).
-        share: The represented part of the map, as a fraction of its area.
+        share: The represented part of the map, as a fraction of its area; where it has no area nothing is defined.
         joint: Estimated shares of true (row) and mapped class (column) in it, (K, K).
         overall: Share that is mapped right, ().
         users: Of the area mapped as each class, how much is right, (K,).
@@ -90,9 +90,9 @@ def area_weighted(sample: Sample, mapped: NDArray[np.float64], *, complete: bool
         mapped: Area that the map gives to each class, all over it, (K,).
         complete: Whether the sample is the whole map, so that nothing is left to chance: errors are 0 then.
     """
-    represented = sample.units.sum(axis=0) > 0
+    represented = sample.sizes.sum(axis=0) > 0  # units without a size tell nothing of an area
     area = mapped[represented].sum()
-    weights = np.where(represented, mapped, 0) / area
+    weights = _ratio(np.where(represented, mapped, 0), area)
     shares = np.where(represented, _ratio(sample.sizes, sample.sizes.sum(axis=0)), 0)
     variances = weights**2 * (np.zeros_like(shares) if complete else _variances(sample, shares))
     joint = weights * shares
@@ -102,7 +102,7 @@ def area_weighted(sample: Sample, mapped: NDArray[np.float64], *, complete: bool
     of_missed = variances.sum(axis=1) - of_right
     return AreaWeighted(
         represented,
-        float(area / mapped.sum()),
+        float(_ratio(area, mapped.sum())),
         joint,
         Estimate(np.asarray(right.sum()), np.sqrt(of_right.sum())),
         Estimate(users, _ratio(np.sqrt(of_right), weights)),
@@ -117,7 +117,7 @@ def _variances(sample: Sample, shares: NDArray[np.float64]) -> NDArray[np.float6
     others = sample.squares.sum(axis=0) - sample.squares
     residuals = sample.squares * (1 - shares) ** 2 + others * shares**2
     variances = _ratio(residuals, sizes**2) * units / np.maximum(units - 1, 1)
-    return np.where(units > 1, variances, np.where(units == 1, LARGEST_VARIANCE, 0))
+    return np.where(sizes > 0, np.where(units > 1, variances, LARGEST_VARIANCE), 0)
 
 
 def _ratio(part: Any, whole: Any) -> NDArray[np.float64]:

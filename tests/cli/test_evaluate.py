@@ -10,6 +10,7 @@ from rasterio.errors import NotGeoreferencedWarning
 from typer.testing import CliRunner
 
 from sitsinfer.cli.evaluate import app
+from sitsinfer.cli.evaluate._accuracy import _part
 from sitsinfer.errors import MetricError, OutputError
 from sitsinfer.simulate import Scene, landsat, write_scene
 from sitsinfer.simulate.sensor import SENTINEL2
@@ -133,6 +134,25 @@ def test_the_matrix_is_drawn(maps, tmp_path):
     with Image.open(picture) as image:
         assert image.format == "PNG"
         assert min(image.size) > 300
+
+
+@pytest.mark.parametrize(
+    ("share", "words"),
+    [(0.999, "more than 99"), (0.8181, "82"), (0.1, "10"), (0.012, "1.2"), (0.00000123, "0.00012")],
+)
+def test_shares_can_be_read(share, words):
+    assert _part(share) == words
+
+
+def test_files_that_cannot_be_written_are_told_before_others_are(maps, tmp_path):
+    table, matrix = tmp_path / "scores.csv", tmp_path / "nowhere" / "matrix.png"
+    with pytest.raises(OutputError, match=r"^Cannot write \S+matrix\.png: there is no folder \S+nowhere\. Create it"):
+        scores(*maps, "--csv", str(table), "--picture", str(matrix))
+    with pytest.raises(OutputError, match=r"scores\.csv is to hold the scores and the picture\. Give each a name"):
+        scores(*maps, "--csv", str(table), "--picture", str(tmp_path / "nowhere" / ".." / "scores.csv"))
+    with pytest.raises(OutputError, match=r"truth\.tif is what is read\. Choose another file for the scores\."):
+        scores(*maps, "--csv", maps[1], "--overwrite")
+    assert not table.exists()
 
 
 @pytest.mark.parametrize("option", ["--csv", "--picture"])

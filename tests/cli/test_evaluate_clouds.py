@@ -17,7 +17,7 @@ def words(tmp_path, clouds):
     truth, scores = clouds
     out = write_scores(tmp_path / "out", scores)
     masks = write_masks(tmp_path / "masks", truth[:2], DATES[:2])
-    return ["clouds", "--scores", str(out), "--masks", str(masks), "--threshold", "0.6"]
+    return ["clouds", str(out), str(masks), "--threshold", "0.6"]
 
 
 def run(*arguments):
@@ -52,12 +52,12 @@ def test_json_and_csv_have_each_date(words, tmp_path):
 def test_masks_that_tell_nothing_apart_are_told(tmp_path, clouds, date, some):
     truth, scores = clouds
     masks = write_masks(tmp_path / "masks", truth[[date]], DATES[date : date + 1])
-    result = run("clouds", "--scores", str(write_scores(tmp_path / "out", scores)), "--masks", str(masks))
+    result = run("clouds", str(write_scores(tmp_path / "out", scores)), str(masks))
     assert f"{some} pixel that has a score is cloud in the masks, on any date. See that" in result.stderr
 
 
 def test_bad_input_is_one_line(words, command, tmp_path):
     refused = refusal(command, tmp_path)
-    assert "holds no cloud_score" in refused("evaluate", *words[:2], tmp_path / "masks", *words[3:])
-    assert "There is no" in refused("evaluate", *words[:2], tmp_path / "gone.zarr", *words[3:])
+    assert "holds no cloud_score" in refused("evaluate", words[0], tmp_path / "masks", *words[2:])
+    assert "There is no" in refused("evaluate", words[0], tmp_path / "gone.zarr", *words[2:])
     assert CliRunner().invoke(app, [*words[:-1], "2"]).exit_code == 2

@@ -2,6 +2,7 @@ import csv
 import json
 
 import pytest
+import shapely
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -14,7 +15,7 @@ from tests.cli.conftest import refusal
 def words(tmp_path):
     """What the command takes: five of six classified parcels have a label, and three are right."""
     parcels, truth = write_parcels(tmp_path / "classified.gpkg"), write_truth(tmp_path / "truth.gpkg")
-    return ["parcels", "--classified", str(parcels), "--labels", str(truth), "--label-column", "code"]
+    return ["parcels", str(parcels), str(truth), "--label-column", "code"]
 
 
 def run(*arguments):
@@ -57,9 +58,23 @@ def test_json_and_csv_have_both_weights(words, tmp_path):
         assert image.format == "PNG"
 
 
+def test_parcels_without_an_area_have_scores_by_number(tmp_path, monkeypatch):
+    monkeypatch.setattr("tests.api.evaluation.test_parcels.BOXES", [shapely.Point(700_000, 6_600_000)] * 7)
+    parcels, truth = write_parcels(tmp_path / "classified.gpkg"), write_truth(tmp_path / "truth.gpkg")
+    words = ["parcels", str(parcels), str(truth), "--label-column", "code"]
+    found = json.loads(run(*words, "--json").stdout)
+    assert found["overall_accuracy"] == 0.6
+    assert found["by_area"]["overall_accuracy"] is None
+    assert found["area_weighted"]["overall_accuracy"] is None
+    assert "nan" not in run(*words).stdout
+
+
 def test_bad_input_is_one_line(words, command, tmp_path):
     refused = refusal(command, tmp_path)
     assert "Set label_column to the one of classes." in refused("evaluate", *words[:-2])
-    assert "There is no" in refused("evaluate", *words[:2], tmp_path / "gone.gpkg", *words[3:])
+    assert "There is no" in refused("evaluate", words[0], tmp_path / "gone.gpkg", *words[2:])
+    nowhere = tmp_path / "nowhere" / "matrix.png"
+    assert "there is no folder" in refused("evaluate", *words, "--csv", tmp_path / "new.csv", "--picture", nowhere)
+    assert not (tmp_path / "new.csv").exists()
     (tmp_path / "scores.csv").touch()
     assert "already exists" in refused("evaluate", *words, "--csv", tmp_path / "scores.csv")

@@ -21,6 +21,19 @@ def test_worked_example_of_the_paper():
     assert (found.share, found.represented.tolist()) == (1, [True] * 4)
 
 
+def test_units_without_a_size_tell_nothing_of_an_area():
+    units = np.array([[2, 1], [1, 3]])
+    sizes = np.array([[0.0, 2.0], [0.0, 6.0]])
+    found = area_weighted(Sample(units, sizes, sizes**2), np.array([4.0, 8.0]))
+    assert (found.represented.tolist(), found.share) == ([False, True], pytest.approx(8 / 12))
+    np.testing.assert_allclose(found.areas.value, [2, 6])
+    assert np.isnan(found.users.value).tolist() == [True, False]
+    assert np.isfinite(found.areas.error).all()
+    nothing = area_weighted(Sample(units, np.zeros((2, 2)), np.zeros((2, 2))), np.zeros(2))
+    assert np.isnan([nothing.share, nothing.overall.value, nothing.overall.error]).all()
+    assert not nothing.represented.any()
+
+
 def land(rng):
     """Strata, true classes and sizes of 3 000 units; accuracy goes with size."""
     mapped = rng.choice(3, 3_000, p=(0.5, 0.4, 0.1))

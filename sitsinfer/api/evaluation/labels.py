@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -32,7 +33,14 @@ class Truth:
 
     def label(self, value: Any) -> Label:
         """What a class is known by here; codes may come as text, from a table that has nothing else."""
-        return int(value) if self.has_codes else str(value)
+        return int(as_text(value)) if self.has_codes else str(value)
+
+
+def as_text(value: Any) -> str:
+    """What identifies a parcel or a class, as text: whole numbers without the decimals that some tables give them."""
+    text = str(value)
+    whole = re.fullmatch(r"(-?\d+)\.0+", text)
+    return whole[1] if whole else text
 
 
 def read_truth(table: Attributes, identifier: str, label: str) -> Truth:
@@ -41,7 +49,7 @@ def read_truth(table: Attributes, identifier: str, label: str) -> Truth:
     Args:
         table: The reference.
         identifier: Its column of identifiers.
-        label: Its column of codes or of names; whole numbers as text are codes if all of it is such.
+        label: Its column of codes or of names; whole numbers as text, be it 10 or 10.0, are codes if all of it is such.
 
     Raises:
         OutputError: If it cannot be read.
@@ -54,15 +62,16 @@ def read_truth(table: Attributes, identifier: str, label: str) -> Truth:
             f"Column '{label}' of {table.path} has {len(found)} different values. "
             "Set label_column to the one of classes."
         )
-    truth = Truth({}, all(isinstance(value, int) or str(value).isdecimal() for value in found), ())
+    truth = Truth({}, all(isinstance(value, int) or as_text(value).isdecimal() for value in found), ())
     labels: dict[str, Label | None] = {}
     ambiguous: dict[str, None] = {}
     for name, value in zip(names, values, strict=True):
         entry = None if value is None else truth.label(value)
-        known = labels.setdefault(str(name), entry)
+        key = as_text(name)
+        known = labels.setdefault(key, entry)
         if known is None:
-            labels[str(name)] = entry
+            labels[key] = entry
         elif entry not in (None, known):
-            ambiguous[str(name)] = None
-    labels.pop(str(None), None)  # what has no identifier has no counterpart
+            ambiguous[key] = None
+    labels.pop(as_text(None), None)  # what has no identifier has no counterpart
     return replace(truth, labels={**labels, **ambiguous}, ambiguous=tuple(ambiguous))

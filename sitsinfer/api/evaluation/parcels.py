@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sitsinfer.api.evaluation.accuracy import Accuracy, NamedClass
-from sitsinfer.api.evaluation.labels import Label, Truth, read_truth
+from sitsinfer.api.evaluation.labels import Label, Truth, as_text, read_truth
 from sitsinfer.errors import MetricError
 from sitsinfer.metrics.segmentation import SegmentationScores
 from sitsinfer.metrics.stratified import Sample
@@ -56,11 +56,12 @@ def evaluate_parcels(
 ) -> ParcelAccuracy:
     """Compare the classes of parcels with a reference, parcel by parcel.
 
-    They are joined by identifier; several parcels with one identifier are each compared with its class. Parcels without
-    a class, in either layer, are left out. The reference may be a sample: areas, and accuracies weighted by them, are
-    estimated for all classified parcels as :func:`~sitsinfer.metrics.stratified.area_weighted` says, each weighing as
-    much as its area on the ground. Their errors are those of parcels drawn at random, within each mapped class or over
-    all; where every classified parcel has a reference they are 0.
+    They are joined by identifier, whole numbers with or without decimals; several parcels with one identifier are each
+    compared with its class. Parcels without a class, in either layer, are left out. The reference may be a sample:
+    areas, and accuracies weighted by them, are estimated for all classified parcels as
+    :func:`~sitsinfer.metrics.stratified.area_weighted` says, each weighing as much as its area on the ground. Their
+    errors are those of parcels drawn at random, within each mapped class or over all; where every classified parcel has
+    a reference they are 0.
 
     Args:
         classified: A layer of parcels with the columns ``class_code`` and ``class_name``, as ``classify`` writes it.
@@ -135,7 +136,7 @@ def _read_parcels(table: Attributes, identifier: str, by_code: bool) -> _Parcels
     layer = open_parcels(table.path)
     areas = [polygon_areas(layer.shapes(batch), layer.crs) for batch in layer.batches()]
     return _Parcels(
-        [str(value) for value in identifiers],
+        [as_text(value) for value in identifiers],
         list(labels),
         np.concatenate([np.zeros(0), *areas]) / SQUARE_METRES,
         {label: NamedClass(code, name) for label, code, name in zip(labels, codes, names, strict=True)},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,15 +31,14 @@ def as_dict(found: Accuracy, unit: str) -> dict[str, Any]:
     weighted = found.weighted
     return {
         unit: int(found.scores.matrix.sum()),
-        "overall_accuracy": found.scores.overall_accuracy,
-        "mean_iou": found.scores.mean_iou,
+        "overall_accuracy": defined(found.scores.overall_accuracy),
+        "mean_iou": defined(found.scores.mean_iou),
         "classes": [class_as_dict(found, unit, k) for k in found.occurring],
         "confusion_matrix": found.scores.matrix[found.occurring][:, found.occurring].tolist(),
         "area_weighted": {
-            "overall_accuracy": float(weighted.overall.value),
-            "overall_accuracy_ci95": float(weighted.overall.half_width),
+            **_estimate_as_dict("overall_accuracy", weighted.overall, ()),
             f"share_of_{unit}_with_reference": found.coverage,
-            "share_of_area_represented": weighted.share,
+            "share_of_area_represented": defined(weighted.share),
             "not_represented": [
                 {"code": found.classes[k].code, "name": found.classes[k].name, "mapped_ha": float(found.mapped[k])}
                 for k in found.unsampled
@@ -67,7 +67,7 @@ def scores_as_dict(scores: SegmentationScores, k: int) -> dict[str, float | None
     return {name: defined(getattr(scores, name)[k]) for name in SCORES}
 
 
-def _estimate_as_dict(name: str, estimate: Estimate, k: int) -> dict[str, float | None]:
+def _estimate_as_dict(name: str, estimate: Estimate, k: Any) -> dict[str, float | None]:
     return {name: defined(estimate.value[k]), f"{name}_ci95": defined(estimate.half_width[k])}
 
 
@@ -129,11 +129,17 @@ def _caution(found: Accuracy, unit: str) -> str:
     """What intervals are worth."""
     if found.is_complete:
         return f"All {unit} have a reference: nothing is left to chance, and there are no intervals."
-    share = f"{100 * found.coverage:.2g}"
     return (
         f"± is half of a 95 % confidence interval. It holds for {unit} drawn at random, be it in each mapped class or "
-        f"over all; {share} % have a reference."
+        f"over all; {_part(found.coverage)} % have a reference."
     )
+
+
+def _part(share: float) -> str:
+    """A part of the whole to read, in percent: two digits, however small it is, and never all."""
+    from numpy import format_float_positional
+
+    return "more than 99" if share > 0.99 else format_float_positional(100 * share, 2, fractional=False, trim="-")
 
 
 def _interval(estimate: Estimate, k: Any, write: Callable[[float], str]) -> str:
@@ -149,7 +155,7 @@ def _amounts(values: NDArray[Any]) -> Callable[[float], str]:
     """How to write pixels, parcels or hectares to be read: with decimals if there are few hectares."""
     whole = float(values.sum())
     decimals = 0 if values.dtype.kind in "iu" or whole >= 10_000 else 1 if whole >= 100 else 2
-    return lambda amount: f"{amount:.{decimals}f}"
+    return lambda amount: "-" if math.isnan(amount) else f"{amount:.{decimals}f}"
 
 
 def draw(path: Path, found: Accuracy, unit: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,18 +24,48 @@ Picture = Annotated[
 ]
 
 
-def check_file(path: Path | None, what: str, overwrite: bool) -> None:
-    """See that a file may be written, before anything is computed.
+def check_outputs(outputs: Mapping[str, Path | None], inputs: Iterable[Path], overwrite: bool) -> None:
+    """See that files may be written, before anything is computed.
+
+    Args:
+        outputs: Where each goes, by what it holds in words for people; ``None`` where it is not asked for.
+        inputs: What is read.
+        overwrite: Whether files that exist may be replaced.
 
     Raises:
-        OutputError: If it is a folder, or exists already.
+        OutputError: If one is a folder, lies in none, exists already, or has the name of an input or of another one.
     """
     from sitsinfer.errors import OutputError
 
-    if path is not None and path.is_dir():
+    read = {path.resolve() for path in inputs if path.is_file()}
+    written: dict[Path, str] = {}
+    for what, path in outputs.items():
+        if path is None:
+            continue
+        place = path.resolve()
+        if place in read:
+            raise OutputError(f"{path} is what is read. Choose another file for {what}.")
+        if place in written:
+            raise OutputError(f"{path} is to hold {written[place]} and {what}. Give each a name of its own.")
+        _check_place(path, what, overwrite)
+        written[place] = what
+
+
+def _check_place(path: Path, what: str, overwrite: bool) -> None:
+    """See that a file can be where it is to be.
+
+    Raises:
+        OutputError: If it cannot.
+    """
+    from sitsinfer.errors import OutputError
+
+    if path.is_dir():
         raise OutputError(f"{path} is a folder. Choose a file for {what}.")
-    if path is not None and path.exists() and not overwrite:
+    if path.exists() and not overwrite:
         raise OutputError(f"{path} already exists. Set overwrite to replace it.")
+    folder = path.absolute().parent
+    if not folder.is_dir():
+        raise OutputError(f"Cannot write {path}: there is no folder {folder}. Create it, or choose another.")
 
 
 def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -21,11 +21,13 @@ if TYPE_CHECKING:
 def clouds(
     scores: Annotated[
         Path,
-        typer.Option(help="Scores of each date, as 'clouds' writes them: a folder, .nc or .zarr.", show_default=False),
+        typer.Argument(
+            help="Scores of each date, as 'clouds' writes them: a folder, .nc or .zarr.", show_default=False
+        ),
     ],
     masks: Annotated[
         Path,
-        typer.Option(
+        typer.Argument(
             help="A folder of masks with their dates in their names: 1 or 255 where there is a cloud, else 0.",
             show_default=False,
         ),
@@ -47,7 +49,7 @@ def clouds(
     """
     from sitsinfer.api import evaluate_clouds
 
-    _outputs.check_file(csv, "the scores", overwrite)
+    _outputs.check_outputs({"the scores": csv}, [scores, masks], overwrite)
     with unwarned():
         found = evaluate_clouds(scores, masks, threshold=threshold)
     for note in _notes(found):

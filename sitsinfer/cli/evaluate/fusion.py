@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from sitsinfer.cli import _options as opt
-from sitsinfer.cli.evaluate._outputs import check_file
+from sitsinfer.cli.evaluate._outputs import check_outputs
 from sitsinfer.cli.evaluate._quiet import unwarned
 
 
@@ -59,7 +59,7 @@ def fusion(
     from sitsinfer.metrics.fusion.matching import match
     from sitsinfer.products.whole import whole_file
 
-    check_file(csv, "the scores", overwrite)
+    check_outputs({"the scores": csv}, [prediction, reference], overwrite)
     with unwarned():
         matched = match(prediction, reference, None if sensor is None else sensor.value, opt.names(bands))
     for note in matched.notes:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sitsinfer.cli.evaluate._outputs import Json, defined, new_table, print_json, print_table
+from sitsinfer.cli.evaluate._outputs import Json, defined, new_table, percent, print_json, print_table
 from sitsinfer.cli.evaluate._quiet import unwarned
 
 if TYPE_CHECKING:
@@ -63,9 +63,9 @@ def _print_json(found: ParcelScores) -> None:
     """Print all scores, as fractions; null for means over no parcel."""
     scores, outlines = found.panoptic, found.outlines
     summary = {
-        "mean_sq": scores.mean_sq,
-        "mean_rq": scores.mean_rq,
-        "mean_pq": scores.mean_pq,
+        "mean_sq": defined(scores.mean_sq),
+        "mean_rq": defined(scores.mean_rq),
+        "mean_pq": defined(scores.mean_pq),
         "classes": [
             {
                 "code": scores.classes[k],
@@ -100,7 +100,7 @@ def _print_tables(found: ParcelScores) -> None:
         shares = (scores.sq[k], scores.rq[k], scores.pq[k])
         name = _name(found, k)
         table.add_row(name, *(f"{count:d}" for count in parcels), *(f"{100 * share:.1f}" for share in shares))
-    means = [f"{100 * mean:.1f}" for mean in (scores.mean_sq, scores.mean_rq, scores.mean_pq)]
+    means = [percent(mean) for mean in (scores.mean_sq, scores.mean_rq, scores.mean_pq)]
     table.add_row("mean of classes", "", "", "", *means)
     print_table(table)
     typer.echo(f"\nWhatever their class, {outlines.found} of {outlines.parcels} true parcels are found.")

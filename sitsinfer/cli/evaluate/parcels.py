@@ -20,11 +20,11 @@ UNIT = "parcels"
 def parcels(
     classified: Annotated[
         Path,
-        typer.Option(help="Parcels with class_code and class_name, as 'classify' writes them.", show_default=False),
+        typer.Argument(help="Parcels with class_code and class_name, as 'classify' writes them.", show_default=False),
     ],
     labels: Annotated[
         Path,
-        typer.Option(help="The classes that are right: a vector file, or a table such as CSV.", show_default=False),
+        typer.Argument(help="The classes that are right: a vector file, or a table such as CSV.", show_default=False),
     ],
     label_column: Annotated[
         str | None,
@@ -72,8 +72,7 @@ def parcels(
     """
     from sitsinfer.api import evaluate_parcels
 
-    _outputs.check_file(csv, "the scores", overwrite)
-    _outputs.check_file(picture, "the picture", overwrite)
+    _outputs.check_outputs({"the scores": csv, "the picture": picture}, [classified, labels], overwrite)
     found = evaluate_parcels(
         classified, labels, label_column=label_column, id_column=id_column, ignore=tuple(ignore or ())
     )

@@ -46,8 +46,7 @@ def segmentation(
     """
     from sitsinfer.api import evaluate_segmentation
 
-    _outputs.check_file(csv, "the scores", overwrite)
-    _outputs.check_file(picture, "the picture", overwrite)
+    _outputs.check_outputs({"the scores": csv, "the picture": picture}, [prediction, reference], overwrite)
     with unwarned():
         found = evaluate_segmentation(prediction, reference, ignore=ignore or ())
     if csv is not None:

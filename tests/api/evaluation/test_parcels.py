@@ -123,6 +123,17 @@ def test_identifiers_of_other_types_are_the_same(tmp_path):
     assert found.without_parcel == ()
 
 
+@pytest.mark.parametrize("identifier", [int, str])
+def test_whole_numbers_may_have_decimals_in_a_table_of_text(tmp_path, identifier):
+    rows = [("parcel", "code"), *((f"{n}.0", f"{code}.00") for n, code in enumerate([3, 3, 7, 3])), ("6.5", "")]
+    with (tmp_path / "t.csv").open("w", newline="") as file:
+        csv.writer(file).writerows(rows)
+    parcels = write_parcels(tmp_path / "c.gpkg", [identifier(n) for n in range(7)])
+    found = sitsinfer.evaluate_parcels(parcels, tmp_path / "t.csv", label_column="code", ignore=["20.0"])
+    assert found.accuracy.scores.matrix.tolist() == [[2, 1], [0, 1]]
+    assert found.without_parcel == ("6.5",)
+
+
 def test_parcels_without_identifiers_are_known_by_their_numbers(tmp_path):
     truth = write_truth(tmp_path / "t.gpkg", labels=dict(zip("qrst", [3, 3, 7, 3], strict=True)))
     parcels = write_parcels(tmp_path / "c.parquet", range(1, 8), "fid")  # as GDAL counts in a GeoPackage
