@@ -111,6 +111,12 @@ def test_days_may_reach_into_another_year(make_parcel_card: MakeCard) -> None:
     assert card.origin(days("2021-01-08", "2021-06-01", "2021-10-01")) == datetime.date(2020, 9, 1)
 
 
+def test_acquisitions_around_its_days_are_used(make_parcel_card: MakeCard) -> None:
+    card, origin = make_parcel_card(days=(3, 200), hyperparameters={}), datetime.date(2021, 1, 1)
+    assert card.span(origin) == (datetime.date(2021, 1, 4), datetime.date(2021, 7, 20))
+    assert card.reach(origin) == (datetime.date(2020, 12, 5), datetime.date(2021, 8, 19))
+
+
 def test_a_leap_day_has_a_neighbour_in_other_years(make_parcel_card: MakeCard) -> None:
     card = make_parcel_card(reference_date=datetime.date(2016, 2, 29))
     assert card.origin(days("2021-06-01")) == datetime.date(2021, 3, 1)
