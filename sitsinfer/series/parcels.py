@@ -21,8 +21,14 @@ from sitsinfer.series.types import listing
 
 BATCH = 4096
 """Features that are read at a time, unless said otherwise."""
-COMPANIONS = (".dbf", ".shx", ".prj", ".cpg")
-"""What a shapefile is made of beside its geometries."""
+COMPANIONS = {
+    ".shp": (".dbf", ".shx", ".prj", ".cpg"),
+    ".tab": (".dat", ".map", ".id"),
+    ".mif": (".mid",),
+}
+"""Endings, in any case, of files that a shapefile or a file of MapInfo is made of beside that with its own ending."""
+JOURNAL = "-wal"
+"""What the name of a database is followed by in that of the file with changes which are not yet in the database."""
 PLAIN_STREAM = {"OGR_FLATGEOBUF_STREAM_BASE_IMPL": "YES", "OGR_GPKG_STREAM_BASE_IMPL": "YES"}
 """Settings of GDAL for streams that lose nothing: its fast ones are damaged by features without a geometry in a
 FlatGeobuf, and give features twice where a GeoPackage counts more of them than it has."""
@@ -72,6 +78,8 @@ class ParcelLayer:
         id_column: The column with identifiers; ``None``: features are known by their number in the file, as GDAL counts
             them (FID), or from 0 in GeoParquet.
         id_type: Type of the identifiers, int64 where there is no column.
+        inputs: Every file that is read, as it was when the layer was opened: its name, size in bytes, time of its last
+            change in nanoseconds.
         geometry_column: The column with geometries of a GeoParquet file; empty otherwise.
         columns: Names of all columns but that with geometries.
     """
@@ -82,23 +90,48 @@ class ParcelLayer:
     count: int
     id_column: str | None
     id_type: pa.DataType
+    inputs: tuple[tuple[str, int, int], ...]
     geometry_column: str = ""
     columns: tuple[str, ...] = ()
 
     def batches(self, size: int = BATCH) -> Iterator[ParcelBatch]:
         """Read all features in the order of the file, none left out, at most ``size`` at a time.
 
+        Once the last batch is taken, all of them are of the layer as it was opened.
+
         Raises:
             ReadError: If a feature cannot be read, or there are not ``count`` of them.
+            SeriesError: If the layer is not what was opened.
         """
-        first = 0
+        self.check_unchanged()
+        try:
+            yield from self._batches(size)
+        except ReadError:
+            self.check_unchanged()  # if it was changed, that is why
+            raise
+        self.check_unchanged()
+
+    def _batches(self, size: int) -> Iterator[ParcelBatch]:
         stream = _vector_stream if self.name is not None else _parquet_stream
+        stop = 0
         with _reading(self.path):
             for identifiers, geometries in stream(self, size):
+                first, stop = stop, stop + len(identifiers)
+                if stop > self.count:
+                    break
                 yield ParcelBatch(first, identifiers, geometries)
-                first += len(identifiers)
-        if first != self.count:
-            raise ReadError(f"{self.path} has {first} parcels where {self.count} were found first. Start again.")
+        if stop != self.count:
+            some = "more" if stop > self.count else stop
+            raise ReadError(f"{self.path} has {some} parcels where {self.count} were found first. Start again.")
+
+    def check_unchanged(self) -> None:
+        """See that its files are as they were when it was opened: numbers of features mean the same as then.
+
+        Raises:
+            SeriesError: If one of them was changed, or is gone.
+        """
+        if _stamps(self.path) != self.inputs:
+            raise SeriesError(f"{self.path} was changed since it was opened. Start again.")
 
     def shapes(self, batch: ParcelBatch) -> NDArray[np.object_]:
         """Geometries of a batch as shapely geometries in the CRS of the layer, curves as polylines, (N,).
@@ -115,22 +148,36 @@ class ParcelLayer:
             with _reading(self.path):
                 return _decoded(_without_curves(self, batch))
 
-    def inputs(self) -> list[tuple[str, int, int]]:
-        """Every file that is read: its name, size in bytes, time of its last change in nanoseconds.
+    def plain(self, batch: ParcelBatch) -> pa.Array:
+        """Geometries of a batch as :meth:`shapes` has them, as WKB of ISO 13249-3, (N,), binary; the same errors."""
+        return pa.array(shapely.to_wkb(self.shapes(batch), flavor="iso"), pa.binary())
 
-        Raises:
-            SeriesError: If it is gone since the layer was opened.
-        """
-        if self.path.is_dir():
-            files = sorted(file for file in self.path.rglob("*") if file.is_file())
-        else:
-            beside = [self.path.with_suffix(ending) for ending in COMPANIONS] if self.path.suffix == ".shp" else []
-            files = [self.path, *(file for file in beside if file.exists())]
-        try:
-            stats = [(file.relative_to(self.path.parent).as_posix(), file.stat()) for file in files]
-        except OSError as error:
-            raise SeriesError(f"{self.path} is gone since it was opened. Start again.") from error
-        return [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
+
+def _stamps(path: Path) -> tuple[tuple[str, int, int], ...]:
+    """Every file of a layer: its name, size, time of its last change.
+
+    Raises:
+        SeriesError: If it is gone.
+    """
+    try:
+        stats = [(file.relative_to(path.parent).as_posix(), file.stat()) for file in _files(path)]
+    except OSError as error:
+        raise SeriesError(f"{path} is gone since it was opened. Start again.") from error
+    return tuple((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats)
+
+
+def _files(path: Path) -> Iterator[Path]:
+    """The file of a layer, and those that are read with it; all files of a folder."""
+    if path.is_dir():
+        yield from sorted(file for file in path.rglob("*") if file.is_file())
+        return
+    yield path
+    if endings := COMPANIONS.get(path.suffix.lower()):
+        beside = (file for file in path.parent.iterdir() if file.stem == path.stem)
+        yield from sorted(file for file in beside if file.suffix.lower() in endings)
+    journal = path.with_name(path.name + JOURNAL)
+    if journal.exists() and journal.stat().st_size:  # that a program has the database open alone is no change
+        yield journal
 
 
 @contextmanager
@@ -145,7 +192,7 @@ def _reading(path: Path) -> Iterator[None]:
     except (RuntimeError, OSError, ValueError, pa.ArrowException) as error:
         if isinstance(error, SeriesError):
             raise
-        words = " ".join(str(error).split()).rstrip(".")
+        words = " ".join(str(error).split(";")[0].split()).rstrip(".")  # what follows is advice for programmers
         raise ReadError(f"Cannot read parcels from {path}: {words}. Expected a whole vector file.") from error
 
 
@@ -245,13 +292,22 @@ def _open_vector(path: Path, id_column: str | None, layer: str | None) -> Parcel
         warnings.simplefilter("ignore", RuntimeWarning)
         name = _chosen(path, pyogrio.list_layers(path), layer)
         info: dict[str, Any] = pyogrio.read_info(path, layer=name, force_feature_count=True)
+        count = _counted(path, name) if info["driver"] == "GPKG" else int(info["features"])
         columns = tuple(str(field) for field in (*info["fields"], info["fid_column"]) if field)
         _check_column(path, id_column, columns)
         id_column = None if id_column == info["fid_column"] else id_column
         with _arrow(path, name, id_column, 1) as reader:
             id_type = reader.schema.types[-2]
-    crs, count = _known(path, info["crs"]), int(info["features"])
-    return ParcelLayer(path, name, crs, count, id_column, id_type, columns=columns)
+    return ParcelLayer(path, name, _known(path, info["crs"]), count, id_column, id_type, _stamps(path), columns=columns)
+
+
+def _counted(path: Path, name: str) -> int:
+    """Count the features of a GeoPackage, which notes how many it has, but not every program keeps that up."""
+    import pyogrio
+
+    table = name.replace('"', '""')
+    _, _, _, ((count,),) = pyogrio.raw.read(path, sql=f'SELECT COUNT(*) FROM "{table}"', read_geometry=False)
+    return int(count)
 
 
 def _chosen(path: Path, layers: NDArray[np.object_], layer: str | None) -> str:
@@ -280,7 +336,7 @@ def _known(path: Path, definition: Any) -> CRS:
     """
     try:
         crs = None if definition is None else CRS(definition)
-    except (CRSError, ValueError):
+    except (CRSError, ValueError, TypeError):
         crs = None
     if crs is None or not (crs.proj.is_geographic or crs.proj.is_projected):
         raise SeriesError(
@@ -292,11 +348,12 @@ def _known(path: Path, definition: Any) -> CRS:
 def _open_parquet(path: Path, id_column: str | None) -> ParcelLayer:
     with pq.ParquetFile(path) as file:
         schema, count = file.schema_arrow, file.metadata.num_rows
-        notes = json.loads((file.metadata.metadata or {}).get(b"geo", b"{}"))
-    geometry = notes.get("primary_column")
-    if geometry is None or geometry not in schema.names:
+        notes = (file.metadata.metadata or {}).get(b"geo")
+    if notes is None:
         raise SeriesError(f"{path} is Parquet without geometries. Expected GeoParquet.")
-    encoding = notes["columns"][geometry].get("encoding")
+    geometry, encoding, crs = _explained(path, notes)
+    if geometry not in schema.names:
+        raise SeriesError(f"{path} has no column '{geometry}' with the geometries that it tells of. Write it anew.")
     if encoding != "WKB":
         raise SeriesError(
             f"{path} has geometries encoded as '{encoding}'. Expected WKB: write it anew, such as by GDAL."
@@ -304,9 +361,26 @@ def _open_parquet(path: Path, id_column: str | None) -> ParcelLayer:
     columns = tuple(name for name in schema.names if name != geometry)
     _check_column(path, id_column, columns)
     id_type = pa.int64() if id_column is None else schema.field(id_column).type
-    # Where nothing is said the specification has longitude and latitude; null says that it is not known.
-    crs = _named(notes["columns"][geometry].get("crs", "OGC:CRS84"))
-    return ParcelLayer(path, None, _known(path, crs), count, id_column, id_type, geometry, columns)
+    return ParcelLayer(path, None, _known(path, crs), count, id_column, id_type, _stamps(path), geometry, columns)
+
+
+def _explained(path: Path, notes: bytes) -> tuple[str, str, Any]:
+    """What the metadata of a GeoParquet file say: its main column of geometries, their encoding and CRS.
+
+    Raises:
+        SeriesError: If they do not say so as the specification has it.
+    """
+    try:
+        told = json.loads(notes)
+        geometry = str(told["primary_column"])
+        column = told["columns"][geometry]
+        # Where nothing is said the specification has longitude and latitude; null says that it is not known.
+        return geometry, str(column["encoding"]), _named(column.get("crs", "OGC:CRS84"))
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise SeriesError(
+            f"{path} has metadata of GeoParquet that are broken ({type(error).__name__}: {error}). Write it anew, such "
+            f"as by GDAL."
+        ) from error
 
 
 def _named(crs: Any) -> Any:

@@ -106,23 +106,53 @@ def placed(shapes: Shapes, crs: CRS, grid: Grid) -> Shapes:
         grid: The grid.
 
     Returns:
-        Polygons, ``None`` for those that do not exist in the CRS of the grid, (N,).
+        Polygons, ``None`` for those that do not exist in the CRS of the grid, (N,). Of those that this CRS tears, such
+        as the whole globe, there is what lies in the grid and a little around it.
     """
     assert grid.crs is not None, "every grid of ours has a CRS"
     if crs == grid.crs:
         return shapes
     transformer = Transformer.from_crs(crs.proj, grid.crs.proj, always_xy=True)
+    longest = LONG * abs(grid.affine.determinant) ** 0.5
+    moved = _moved(shapes, transformer, longest)
+    frame = _frame(transformer, grid, longest)
+    missed = ~shapely.intersects(shapely.box(*grid.boundingbox.bbox), moved)
+    torn = np.flatnonzero(missed & shapely.intersects(frame, shapes))
+    near, _ = areas(shapely.intersection(shapes[torn], frame))
+    moved[torn] = _moved(near, transformer, longest)
+    return moved
+
+
+def _moved(shapes: Shapes, transformer: Transformer, longest: float) -> Shapes:
+    """Reproject polygons, ``None`` where a point of one does not exist in the other CRS.
+
+    Args:
+        shapes: The polygons, or ``None``, (N,).
+        transformer: From their CRS to the other.
+        longest: An edge that is longer in the other CRS is bent in steps of this length.
+    """
 
     def reproject(points: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.column_stack(transformer.transform(points[:, 0], points[:, 1]))
 
     moved: Shapes = shapely.transform(shapes, reproject)
     moved[~np.isfinite(shapely.bounds(moved)).all(axis=1)] = None
-    longest = LONG * abs(grid.affine.determinant) ** 0.5
     bent = np.flatnonzero(_longest_edges(moved) > longest)
     steps = longest * shapely.length(shapes[bent]) / shapely.length(moved[bent])
     moved[bent] = shapely.transform(shapely.segmentize(shapes[bent], steps), reproject)
+    moved[~np.isfinite(shapely.bounds(moved)).all(axis=1)] = None
     return moved
+
+
+def _frame(transformer: Transformer, grid: Grid, distance: float) -> Any:
+    """A grid and what lies up to a distance from it, as a polygon in the CRS that a transformer leads from."""
+
+    def back(points: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.column_stack(transformer.transform(points[:, 0], points[:, 1], direction="INVERSE"))
+
+    around = shapely.box(*grid.boundingbox.bbox).buffer(distance, join_style="mitre")
+    frame = shapely.transform(shapely.segmentize(around, distance), back)
+    return shapely.make_valid(frame) if np.isfinite(shapely.bounds(frame)).all() else None
 
 
 def _longest_edges(shapes: Shapes) -> NDArray[np.float64]:

@@ -3,7 +3,7 @@
 import json
 import os
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import astuple
 from itertools import pairwise
@@ -45,6 +45,9 @@ CREATE TABLE blocks (row INTEGER, col INTEGER, parcels BLOB, counts BLOB, ranks 
 """
 """A block has the parcels that have samples in it, how many of them, and their ranks and places one parcel after the
 other. It may have several rows, of which each has other parcels."""
+
+SAME = 1e-9
+"""Of the mean of a geometric feature; a standard deviation of less is rounding of equal values."""
 
 BLOBS = ("<i8", "<i4", "<i2", "<u2")
 """Data types of the columns with blobs."""
@@ -101,7 +104,6 @@ class ParcelIndex:
         layer: ParcelLayer,
         grid: Grid,
         pixels: int,
-        progress: Callable[[int], None] | None = None,
     ) -> Self:
         """Read a layer once, find and sample the pixels of its parcels, and write the index.
 
@@ -113,11 +115,10 @@ class ParcelIndex:
             layer: The parcels, in any CRS.
             grid: The grid of the series; a parcel has no pixels beyond it.
             pixels: Sample at most so many pixels of a parcel, 1 to :data:`MOST`.
-            progress: Called now and then with the number of features done so far.
 
         Raises:
             ReadError: If the layer cannot be read to its end.
-            SeriesError: If ``pixels`` is out of range.
+            SeriesError: If ``pixels`` is out of range, or the layer was changed since it was opened.
             OutputError: If the index cannot be written.
         """
         if not 1 <= pixels <= MOST:
@@ -127,7 +128,7 @@ class ParcelIndex:
             draft.unlink(missing_ok=True)
             with closing(sqlite3.connect(draft)) as file, file:
                 file.executescript(TABLES)
-                _Writer(file, layer, grid, pixels).write(progress or (lambda _: None))
+                _Writer(file, layer, grid, pixels).write()
             _flush(draft)
             draft.replace(path)
         except (sqlite3.Error, OSError) as error:
@@ -221,13 +222,12 @@ class _Writer:
         self.held: list[Samples] = []
         self.troubles = {what: Trouble(what, 0, ()) for what in (*UNCLASSIFIED, INVALID, NAMELESS)}
 
-    def write(self, progress: Callable[[int], None]) -> None:
-        """Write everything; tells how many features are done."""
+    def write(self) -> None:
+        """Write everything."""
         for batch in self.layer.batches():
             self.held.append(self._add(batch))
             if sum(map(len, self.held)) >= FLUSH:
                 self._write_blocks()
-            progress(batch.first + len(batch))
         self._write_blocks()
         self.file.execute("CREATE INDEX places ON blocks (row, col)")
         mean, std = _statistics(self.file)
@@ -254,9 +254,10 @@ class _Writer:
         pixels = (found.count for found in prints)
         facts = zip(numbers, names, pixels, map(len, chosen), *features[:, [0, 2, 3]].T.tolist(), strict=True)
         self.file.executemany("INSERT INTO parcels VALUES (?, ?, ?, ?, ?, ?, ?)", facts)
-        self._note(_reasons(shapes, areas, placed, prints, self.grid), names)
-        self._note(np.where(invalid & ~shapely.is_missing(areas), INVALID, ""), names)
-        self._note(np.array(["" if name else NAMELESS for name in names]), [f"number {number}" for number in numbers])
+        known = [name or f"number {number}" for number, name in zip(numbers, names, strict=True)]
+        self._note(_reasons(shapes, areas, placed, prints, self.grid), known)
+        self._note(np.where(invalid & ~shapely.is_missing(areas), INVALID, ""), known)
+        self._note(np.array(["" if name else NAMELESS for name in names]), known)
         return Samples.join([_located(*parcel) for parcel in zip(numbers, prints, chosen, strict=True)])
 
     def _note(self, troubles: NDArray[np.str_], names: list[str]) -> None:
@@ -337,7 +338,8 @@ def _statistics(file: sqlite3.Connection) -> tuple[list[float], list[float]]:
     mean = file.execute(f"SELECT {', '.join(f'AVG({name})' for name in FEATURES)} {some}").fetchone()
     squares = ", ".join(f"SUM(({name} - ?) * ({name} - ?))" for name in FEATURES)
     sums = file.execute(f"SELECT {squares} {some}", [value for value in mean for _ in range(2)]).fetchone()
-    return list(mean), [(total / (count - 1)) ** 0.5 if total > 0 else 1.0 for total in sums]
+    found = [(total / max(count - 1, 1)) ** 0.5 for total in sums]
+    return list(mean), [std if std > SAME * abs(value) else 1.0 for value, std in zip(mean, found, strict=True)]
 
 
 def _repeated(file: sqlite3.Connection) -> Trouble:

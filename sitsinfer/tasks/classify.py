@@ -144,10 +144,10 @@ class Classify:
     def fingerprint(self) -> dict[str, str]:
         """What decides the classes: the series and the layer as they are, and what is asked of them."""
         parts: dict[str, Any] = {
-            "inputs": [self.series.inputs(), describe(self.grid), self.layer.inputs()],
+            "inputs": [self.series.inputs(), describe(self.grid), self.layer.inputs],
             "dates": [str(self.start), str(self.end)],
             "model": [self.card.name, self.card.digest, json.loads(self.card.to_json())],
-            "reference date": str(self.reference_date),
+            "reference date": str(self.origin),
             "parcels": [self.layer.name, self.layer.id_column],
             "pixels": self.pixels,
             "device": [self.device, self.precision],
@@ -190,7 +190,8 @@ class Classify:
 
         Raises:
             ReadError: If the layer cannot be read.
-            SeriesError: If something about it is worth a note, and that is to be an error.
+            SeriesError: If it was changed since it was opened; if something about it is worth a note, and that is to be
+                an error.
             OutputError: If the index cannot be written.
         """
         memory.share_pools()
@@ -199,6 +200,8 @@ class Classify:
             assert self.pixels is not None
             ParcelIndex.build(path, self.layer, self.grid, self.pixels)
         self._tell_troubles()
+        used = f"{self.series.dates[0]} to {self.series.dates[-1]}"
+        log.info("Days are counted from %s; acquisitions from %s are used.", self.origin, used, extra={"event": "days"})
         return self
 
     def _tell_troubles(self) -> None:

@@ -2,7 +2,10 @@ import json
 import pickle
 import sqlite3
 import struct
+import subprocess
+import sys
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +122,8 @@ def test_curves_become_polylines(tmp_path: Path) -> None:
         assert names == ["1", "2"]
         assert disc.area == pytest.approx(np.pi * 100**2, rel=2e-3)
         assert triangle.area == 0.5
+    (batch,) = layer.batches()
+    assert shapely.from_wkb(layer.plain(batch).to_pylist()).tolist() == [disc, triangle]
 
 
 def test_open_rings_are_closed_and_what_is_no_geometry_is_none(tmp_path: Path) -> None:
@@ -133,7 +138,9 @@ def test_open_rings_are_closed_and_what_is_no_geometry_is_none(tmp_path: Path) -
     assert empty.is_empty
     layer = open_parcels(path)
     broken = pa.array([b"\x01\x11" + struct.pack("<II", 0, 0), b"nonsense", None], pa.binary())
-    assert layer.shapes(ParcelBatch(0, pa.array([1, 2, 3]), broken)).tolist() == [None, None, None]
+    batch = ParcelBatch(0, pa.array([1, 2, 3]), broken)
+    assert layer.shapes(batch).tolist() == [None, None, None]
+    assert layer.plain(batch) == pa.array([None, None, None], pa.binary())
 
 
 def test_geojson_says_nothing_of_its_crs_and_has_one(tmp_path: Path) -> None:
@@ -184,13 +191,51 @@ def test_what_cannot_be_read_is_told_in_one_line(tmp_path: Path) -> None:
         open_parcels(tmp_path / "none.gpkg")
     for name, content in (("text.gpkg", b"Hello"), ("short.parquet", b"PAR1"), ("empty.shp", b"")):
         (tmp_path / name).write_bytes(content)
-        with pytest.raises(ReadError, match=rf"Cannot read parcels from \S+{name}: .*Expected a whole vector file.$"):
+        told = rf"Cannot read parcels from \S+{name}: [^;]*Expected a whole vector file.$"  # no advice for programmers
+        with pytest.raises(ReadError, match=told):
             open_parcels(tmp_path / name)
 
 
 def test_parquet_without_geometries_is_refused(tmp_path: Path) -> None:
     pq.write_table(pa.table({"a": [1]}), tmp_path / "a.parquet")
     with pytest.raises(SeriesError, match="a.parquet is Parquet without geometries. Expected GeoParquet."):
+        open_parcels(tmp_path / "a.parquet")
+
+
+BROKEN = (
+    [1],
+    "GeoParquet",
+    {"columns": {}},
+    {"primary_column": "geometry", "columns": {}},
+    {"primary_column": "geometry", "columns": ["geometry"]},
+    {"primary_column": ["geometry"], "columns": {}},
+    {"primary_column": "geometry", "columns": {"geometry": "WKB"}},
+    {"primary_column": "geometry", "columns": {"geometry": {"encoding": "WKB", "crs": {"id": {"authority": "EPSG"}}}}},
+    {"primary_column": "geometry", "columns": {"geometry": {"encoding": "WKB", "crs": {"id": 32631}}}},
+)
+
+
+@pytest.mark.parametrize("notes", [*map(json.dumps, BROKEN), "{", b"\xff"])
+def test_broken_metadata_of_geoparquet_are_told_in_one_line(tmp_path: Path, notes: str | bytes) -> None:
+    table = pa.table({"geometry": pa.array([shapely.to_wkb(SHAPES[0])], pa.binary())})
+    pq.write_table(table.replace_schema_metadata({"geo": notes}), tmp_path / "a.parquet")
+    with pytest.raises(SeriesError, match=r"a\.parquet has metadata of GeoParquet that are broken \(.*Write it anew"):
+        open_parcels(tmp_path / "a.parquet")
+
+
+@pytest.mark.parametrize("crs", [7, ["EPSG:32631"], "nowhere", None])
+def test_geoparquet_with_a_crs_that_is_none_is_refused(tmp_path: Path, crs: Any) -> None:
+    notes = {"primary_column": "geometry", "columns": {"geometry": {"encoding": "WKB", "crs": crs}}}
+    table = pa.table({"geometry": pa.array([shapely.to_wkb(SHAPES[0])], pa.binary())})
+    pq.write_table(table.replace_schema_metadata({"geo": json.dumps(notes)}), tmp_path / "a.parquet")
+    with pytest.raises(SeriesError, match="a.parquet has no CRS that is known"):
+        open_parcels(tmp_path / "a.parquet")
+
+
+def test_geoparquet_without_the_column_that_it_tells_of_is_refused(tmp_path: Path) -> None:
+    table = pq.read_table(write(tmp_path / "a.parquet"))
+    pq.write_table(table.drop_columns("geometry"), tmp_path / "a.parquet")
+    with pytest.raises(SeriesError, match="a.parquet has no column 'geometry' with the geometries that it tells of"):
         open_parcels(tmp_path / "a.parquet")
 
 
@@ -210,14 +255,46 @@ def test_geoparquet_has_longitude_and_latitude_unless_it_says_otherwise(tmp_path
     assert str(open_parcels(path).crs) == "OGC:CRS84"
 
 
-def test_features_that_went_missing_are_noticed(tmp_path: Path) -> None:
-    layer = open_parcels(write(tmp_path / "parcels.gpkg"))
-    with closing(sqlite3.connect(layer.path)) as file, file:
+def delete_one(path: Path) -> None:
+    """Delete a feature of a GeoPackage as a program does that knows nothing of the count which GDAL keeps."""
+    with closing(sqlite3.connect(path)) as file, file:
         for trigger in file.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
             file.execute(f"DROP TRIGGER {trigger[0]}")
         file.execute("DELETE FROM parcels WHERE fid = 3")
-    with pytest.raises(ReadError, match="has 4 parcels where 5 were found first. Start again."):
+
+
+def test_a_layer_that_was_changed_is_not_read(tmp_path: Path) -> None:
+    layer = open_parcels(write(tmp_path / "parcels.gpkg"), "name")
+    delete_one(layer.path)
+    with pytest.raises(SeriesError, match="parcels.gpkg was changed since it was opened. Start again.") as caught:
         list(layer.batches())
+    assert not isinstance(caught.value, ReadError)  # which would be tried again
+    with pytest.raises(SeriesError, match="changed since it was opened"):
+        layer.check_unchanged()
+
+
+@pytest.mark.parametrize("ending", ["gpkg", "parquet"])
+def test_a_layer_that_is_changed_while_it_is_read_is_noticed(tmp_path: Path, ending: str) -> None:
+    layer = open_parcels(write(tmp_path / f"parcels.{ending}"), "name")
+    batches = layer.batches(2)
+    next(batches)
+    write(tmp_path / f"other.{ending}", SHAPES[::-1]).replace(layer.path)
+    with pytest.raises(SeriesError, match="changed since it was opened"):
+        list(batches)
+
+
+@pytest.mark.parametrize(("counted", "told"), [(4, "more"), (6, "5")])
+def test_another_number_of_features_than_the_header_tells_is_noticed(tmp_path: Path, counted: int, told: str) -> None:
+    layer = replace(open_parcels(write(tmp_path / "parcels.fgb")), count=counted)
+    with pytest.raises(ReadError, match=f"has {told} parcels where {counted} were found first. Start again."):
+        list(layer.batches(2))
+
+
+def test_features_of_a_geopackage_are_counted_whatever_it_says(tmp_path: Path) -> None:
+    path = write(tmp_path / "parcels.gpkg")
+    delete_one(path)
+    layer = open_parcels(path, "name")
+    assert (layer.count, read(layer)[1]) == (4, ["b", "", "a", "ü 7"])
 
 
 def test_an_empty_layer_has_no_batches(tmp_path: Path) -> None:
@@ -229,12 +306,64 @@ def test_an_empty_layer_has_no_batches(tmp_path: Path) -> None:
 def test_inputs_are_all_files_of_a_layer(tmp_path: Path) -> None:
     layer = open_parcels(write(tmp_path / "parcels.shp"))
     write(tmp_path / "parcels.gpkg")
-    names = {name: size for name, size, _ in layer.inputs()}
+    names = {name: size for name, size, _ in layer.inputs}
     assert set(names) == {f"parcels.{ending}" for ending in ("shp", "dbf", "shx", "prj", "cpg")}
     assert names["parcels.dbf"] == (tmp_path / "parcels.dbf").stat().st_size
     layer.path.unlink()
     with pytest.raises(SeriesError, match="parcels.shp is gone since it was opened. Start again."):
-        layer.inputs()
+        list(layer.batches())
+
+
+def test_files_of_a_layer_may_have_endings_in_capitals(tmp_path: Path) -> None:
+    write(tmp_path / "parcels.shp")
+    for path in list(tmp_path.iterdir()):
+        path.rename(path.with_suffix(path.suffix.upper()))
+    names = [name for name, _, _ in open_parcels(tmp_path / "parcels.SHP", "name").inputs]
+    assert names == [f"parcels.{ending}" for ending in ("SHP", "CPG", "DBF", "PRJ", "SHX")]
+
+
+def test_files_of_mapinfo_are_inputs_too(tmp_path: Path) -> None:
+    table = gpd.GeoDataFrame({"name": ["a"]}, geometry=[SHAPES[0]], crs="EPSG:32631")
+    table.to_file(tmp_path / "parcels.tab", driver="MapInfo File")
+    names = [name for name, _, _ in open_parcels(tmp_path / "parcels.tab").inputs]
+    assert names == ["parcels.tab", "parcels.dat", "parcels.id", "parcels.map"]
+
+
+WRITER = """
+import sqlite3, sys
+file = sqlite3.connect(sys.argv[1], isolation_level=None)
+for command in ("journal_mode = WAL", "wal_autocheckpoint = 0"):
+    file.execute(f"PRAGMA {command}").fetchall()
+for (trigger,) in file.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+    file.execute(f"DROP TRIGGER {trigger}")
+file.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+for change in ("SELECT 1", "UPDATE parcels SET name = 'z'"):
+    file.execute(change).fetchall()
+    print("done", flush=True)
+    input()
+"""
+"""Another program that has a GeoPackage open, and changes it on demand."""
+
+
+def test_what_another_program_has_yet_to_write_into_a_database_is_an_input(tmp_path: Path) -> None:
+    path = write(tmp_path / "parcels.gpkg", name=list("abcde"))
+    words = [sys.executable, "-c", WRITER, str(path)]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdin
+        assert other.stdout
+        other.stdout.readline()
+        before = open_parcels(path, "name")
+        assert [name for name, _, _ in before.inputs] == ["parcels.gpkg"]
+        assert read(before)[1] == list("abcde")
+        other.stdin.write("\n")
+        other.stdin.flush()
+        other.stdout.readline()
+        with pytest.raises(SeriesError, match="changed since it was opened"):
+            list(before.batches())
+        after = open_parcels(path, "name")
+        assert [name for name, _, _ in after.inputs] == ["parcels.gpkg", "parcels.gpkg-wal"]
+        assert read(after)[1] == list("zzzzz")
+        other.kill()
 
 
 def test_a_layer_can_be_pickled(tmp_path: Path) -> None:

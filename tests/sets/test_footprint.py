@@ -194,6 +194,13 @@ def test_what_does_not_exist_in_the_crs_of_the_grid_is_left_out() -> None:
     assert [shape is None for shape in moved] == [True, True, False]
 
 
+def test_the_globe_covers_all_that_any_grid_has() -> None:
+    globe = shapely.box(-180, -90, 180, 90)
+    for shapes in (objects(globe), objects(None, globe, shapely.box(100, -60, 120, -50))):
+        found = list(footprints(placed(shapes, CRS("EPSG:4326"), GRID), GRID))
+        assert [one.count for one in found] == [0 if s is not globe else GRID.shape[0] * GRID.shape[1] for s in shapes]
+
+
 def test_features_are_perimeter_pixels_cover_and_perimeter_by_area() -> None:
     angle = box(2, 3, 4, 2).union(box(4, 3, 2, 6))  # 4 rows by 6 columns around it, 16 pixels
     ring = box(10, 10, 5, 5).difference(box(12, 12, 1, 1))

@@ -1,4 +1,5 @@
 import json
+import os
 import pickle
 import sqlite3
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from affine import Affine
 from odc.geo.geobox import GeoBox
 from rasterio.features import rasterize
 
-from sitsinfer.errors import OutputError, ReadError, SeriesError, StoreError
+from sitsinfer.errors import OutputError, SeriesError, StoreError
 from sitsinfer.grid import Grid, Window, whole
 from sitsinfer.series.parcels import ParcelLayer, open_parcels
 from sitsinfer.sets import ParcelIndex, Samples, index
@@ -168,7 +169,7 @@ def test_facts_come_in_the_order_asked_for(build: Callable[..., ParcelIndex]) ->
 
 def test_no_feature_is_lost_and_what_is_odd_is_named(build: Callable[..., ParcelIndex]) -> None:
     names: list[str | None] = [*ODD]
-    names[10], names[12] = None, "whole"
+    names[3], names[10], names[12] = None, None, "whole"
     parcels = build(ODD, names=names)
     assert parcels.count == len(ODD)
     pixels = dict(zip(ODD, parcels.facts(range(len(ODD))).pixels.tolist(), strict=True))
@@ -178,11 +179,11 @@ def test_no_feature_is_lost_and_what_is_odd_is_named(build: Callable[..., Parcel
     assert pixels["invalid"] == (rasterize([BOW], GRID.shape, transform=GRID.affine) == 1).sum()
     assert {trouble.what: (trouble.count, trouble.first) for trouble in parcels.troubles()} == {
         "no geometry that can be read, not classified": (2, ("null", "empty")),
-        "a point, a line or without an area for other reasons, not classified": (2, ("point", "line")),
+        "a point, a line or without an area for other reasons, not classified": (2, ("number 3", "line")),
         "outside the data, not classified": (1, ("outside",)),
         "without the centre of a pixel, not classified": (1, ("sliver",)),
         "not valid, mended to find the pixels": (1, ("invalid",)),
-        "without an identifier": (1, ("number 10",)),
+        "without an identifier": (2, ("number 3", "number 10")),
         "with the identifier of a parcel before": (1, ("whole",)),
     }
 
@@ -217,6 +218,9 @@ def test_statistics_can_be_divided_by(build: Callable[..., ParcelIndex]) -> None
         mean, std = build(shapes).geometry_statistics()
         np.testing.assert_allclose(mean, [180, 20, 1, 0.09])
         assert std.tolist() == [1, 1, 1, 1]
+    lefts = [LEFT + 10.77 + 70.3 * number for number in range(7)]
+    cells = build({str(left): shapely.box(left, TOP - 300.7, left + 60.1, TOP - 240.6) for left in lefts})
+    assert cells.geometry_statistics()[1].tolist() == [1, 1, 1, 1]  # though their mean is rounded
     mean, std = build({"a": None}).geometry_statistics()
     assert (mean.tolist(), std.tolist()) == ([0] * 4, [1] * 4)
 
@@ -231,13 +235,6 @@ def test_an_index_can_be_asked_from_anywhere(build: Callable[..., ParcelIndex]) 
     assert (opened.count, opened.pixels) == (40, 16)
 
 
-def test_progress_counts_features(layer: Callable[..., ParcelLayer], tmp_path: Path) -> None:
-    done: list[int] = []
-    ParcelIndex.build(tmp_path / "index", layer(land()), GRID, 4, done.append)
-    assert done[-1] == 40
-    assert done == sorted(done)
-
-
 def test_a_layer_without_features_makes_an_index(build: Callable[..., ParcelIndex]) -> None:
     parcels = build({})
     assert parcels.count == 0
@@ -250,17 +247,26 @@ def test_so_many_pixels_cannot_be_sampled(build: Callable[..., ParcelIndex]) -> 
             build(land(), pixels=pixels)
 
 
-def test_an_index_appears_whole_or_not_at_all(layer: Callable[..., ParcelLayer], tmp_path: Path) -> None:
+def test_an_index_appears_whole_or_not_at_all(
+    layer: Callable[..., ParcelLayer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     parcels = layer(land())
     path = tmp_path / "index"
 
-    def stop(_: int) -> None:
+    def stop(_: Any) -> None:
         raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
-        ParcelIndex.build(path, parcels, GRID, 4, stop)
+    with monkeypatch.context() as patched:
+        patched.setattr(index, "_statistics", stop)
+        with pytest.raises(KeyboardInterrupt):
+            ParcelIndex.build(path, parcels, GRID, 4)
+    with monkeypatch.context() as patched:
+        touched = index.sample
+        patched.setattr(index, "sample", lambda *given: os.utime(parcels.path, ns=(0, 0)) or touched(*given))
+        with pytest.raises(SeriesError, match="parquet was changed since it was opened"):
+            ParcelIndex.build(path, parcels, GRID, 4)
     parcels.path.write_bytes(parcels.path.read_bytes()[:200])
-    with pytest.raises(ReadError, match="Cannot read parcels from"):
+    with pytest.raises(SeriesError, match="parquet was changed since it was opened"):
         ParcelIndex.build(path, parcels, GRID, 4)
     assert {entry.name for entry in tmp_path.iterdir()} == {"parcels.parquet"}
 
