@@ -30,7 +30,7 @@ def write_geoparquet(batches: Iterable[pa.RecordBatch], header: Header, path: Pa
     """Write geometries and their attributes, a row group a batch.
 
     Args:
-        batches: The features.
+        batches: The features. Their geometries are without curves, rings closed.
         header: What holds for all of them.
         path: The file to make.
 
@@ -41,11 +41,17 @@ def write_geoparquet(batches: Iterable[pa.RecordBatch], header: Header, path: Pa
     schema = _covered(header.schema)
     with pq.ParquetWriter(path, schema, compression="zstd", store_schema=False) as file:
         for batch in batches:
-            geometries = shapely.from_wkb(batch[GEOMETRY].to_numpy(zero_copy_only=False))
+            geometries = _decoded(batch[GEOMETRY])
             boxes = shapely.bounds(geometries)
             found.add(geometries, boxes)
             file.write_batch(pa.RecordBatch.from_arrays([*batch.columns, _covering(boxes)], schema=schema))
         file.add_key_value_metadata({**header.notes, GEO: json.dumps(_explained(header, found))})
+
+
+def _decoded(geometries: pa.Array) -> NDArray[np.object_]:
+    with np.errstate(invalid="ignore"):  # coordinates that are no numbers
+        decoded: NDArray[np.object_] = shapely.from_wkb(geometries.to_numpy(zero_copy_only=False))
+    return decoded
 
 
 class _Found:

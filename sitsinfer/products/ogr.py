@@ -2,6 +2,7 @@
 
 import sqlite3
 import struct
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -94,6 +95,12 @@ def _watched(batches: Iterable[pa.RecordBatch], failures: list[BaseException]) -
         raise
 
 
+def column_type(kind: pa.DataType) -> pa.DataType:
+    """The type of column by which GDAL keeps values of a type: text, for what it has no type of, or rounds."""
+    rounded = pa.types.is_uint64(kind) or pa.types.is_decimal(kind)
+    return pa.string() if rounded or pa.types.is_null(kind) else kind
+
+
 def embed_style(path: Path, style: str) -> None:
     """Make a style the default of the layer in a GeoPackage.
 
@@ -143,7 +150,9 @@ def read_ogr(path: Path) -> Contents:
         if info["driver"] == GEOPACKAGE:
             _check_pages(path)
         elif count:  # the last feature is the last thing in a FlatGeobuf
-            pyogrio.raw.read(path, layer=LAYER, columns=[], fids=[count - 1])
+            with warnings.catch_warnings():  # of a geometry that is odd
+                warnings.simplefilter("ignore", RuntimeWarning)
+                pyogrio.raw.read(path, layer=LAYER, columns=[], fids=[count - 1])
     except (RuntimeError, ValueError, IndexError) as error:
         raise OSError(str(error)) from error
     columns = {name: _arrow_type(kind) for name, kind in zip(info["fields"], info["dtypes"], strict=True)}

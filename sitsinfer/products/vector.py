@@ -12,7 +12,14 @@ import pyarrow as pa
 from sitsinfer.errors import OutputError
 from sitsinfer.layers import ClassInfo
 from sitsinfer.products.geoparquet import read_geoparquet, write_geoparquet
-from sitsinfer.products.ogr import JOURNALS, embed_style, read_ogr, write_flatgeobuf, write_geopackage
+from sitsinfer.products.ogr import (
+    JOURNALS,
+    column_type,
+    embed_style,
+    read_ogr,
+    write_flatgeobuf,
+    write_geopackage,
+)
 from sitsinfer.products.style import style, write_style
 from sitsinfer.products.table import Contents, Header
 from sitsinfer.products.whole import whole_file
@@ -48,6 +55,8 @@ class VectorFormat:
         read: Gives what a file holds, or raises :class:`OSError`.
         embed_style: Puts a style, as QML, into the file; None where it goes beside it.
         companions: Endings that names of files have which readers apply to it, such as journals of a database.
+        column_type: The type to write values of a type as, so that they read back as they are.
+        plain: Whether geometries must be without curves, rings closed; else they are written as they come.
     """
 
     media_type: str
@@ -55,12 +64,16 @@ class VectorFormat:
     read: Callable[[Path], Contents]
     embed_style: Callable[[Path, str], None] | None = None
     companions: tuple[str, ...] = ()
+    column_type: Callable[[pa.DataType], pa.DataType] = lambda kind: kind
+    plain: bool = False
 
 
 FORMATS: Mapping[str, VectorFormat] = {
-    ".gpkg": VectorFormat("application/geopackage+sqlite3", write_geopackage, read_ogr, embed_style, JOURNALS),
-    ".parquet": VectorFormat("application/vnd.apache.parquet", write_geoparquet, read_geoparquet),
-    ".fgb": VectorFormat("application/vnd.flatgeobuf", write_flatgeobuf, read_ogr),
+    ".gpkg": VectorFormat(
+        "application/geopackage+sqlite3", write_geopackage, read_ogr, embed_style, JOURNALS, column_type
+    ),
+    ".parquet": VectorFormat("application/vnd.apache.parquet", write_geoparquet, read_geoparquet, plain=True),
+    ".fgb": VectorFormat("application/vnd.flatgeobuf", write_flatgeobuf, read_ogr, column_type=column_type),
 }
 """By the ending of a file's name; a new format is one module and one entry."""
 

@@ -2,6 +2,7 @@ import json
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
+from decimal import Decimal
 
 import geopandas
 import numpy as np
@@ -101,6 +102,29 @@ def test_identifiers_keep_their_name_and_type(ending, name, kind, values, tmp_pa
     frame = read_frame(path)
     assert [None if value != value else value for value in frame[name]] == list(values)
     assert read_vector_file(path).columns[name] == str(kind)
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.parametrize(
+    ("kind", "values"),
+    [
+        (pa.null(), [None] * 6),
+        (pa.uint64(), [2**64 - 1, 0, None, 4, 5, 6]),
+        (pa.decimal128(20, 2), [Decimal("123456789012345678.25"), *[None] * 5]),
+    ],
+)
+def test_identifiers_of_types_that_gdal_lacks_are_text_where_it_writes(ending, kind, values, tmp_path):
+    path = tmp_path / f"c{ending}"
+    column = vector.format_of(path).column_type(kind)
+    write_classified(parts(values, kind), path, LAMBERT, pa.field("name", column), CLASSES, TAGS)
+    if ending == ".parquet":
+        assert pq.read_table(path)["name"].to_pylist() == values
+    else:
+        found = pyogrio.raw.read_arrow(path, layer="parcels")[1]["name"]
+        assert (found.type, found.to_pylist()) == (
+            pa.string(),
+            [None if value is None else str(value) for value in values],
+        )
 
 
 @pytest.mark.parametrize("ending", ENDINGS)

@@ -1,6 +1,7 @@
 import json
 
 import geopandas
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -44,6 +45,13 @@ def test_covering_holds_the_bounds_of_each_polygon(file):
     assert table.column_names == ["id", "geometry", "bbox"]
     assert table["bbox"].to_pylist()[1] == {"xmin": 2, "ymin": 6, "xmax": 8, "ymax": 7}
     assert table.schema.field("geometry").type == pa.binary()
+
+
+def test_coordinates_that_are_no_numbers_have_no_bounds(tmp_path):
+    with np.errstate(invalid="ignore"):
+        odd = shapely.Polygon([(1, 1), (5, 1), (float("nan"), 5), (1, 1)])
+    write_geoparquet([batch_of(odd)], Header(SCHEMA, CRS("EPSG:32631"), {}), tmp_path / "a.parquet")
+    assert read_geoparquet(tmp_path / "a.parquet").count == 1
 
 
 def test_bounds_choose_what_is_read(file):
