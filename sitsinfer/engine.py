@@ -20,7 +20,7 @@ from sitsinfer import __version__, memory
 from sitsinfer.errors import OutputError, ReadError, SeriesError, StoreError, TilesFailed
 from sitsinfer.grid import Tile, Tiles, whole
 from sitsinfer.plan import Plan, cores, make_plan
-from sitsinfer.store import Fingerprint, Store, TileReport, clear, differing, locked
+from sitsinfer.store import AGEING, Fingerprint, Store, TileReport, clear, differing, locked
 from sitsinfer.tasks import Task, TileResult
 
 log = logging.getLogger(__name__)
@@ -31,9 +31,6 @@ FINGERPRINT_TAG = "FINGERPRINT"
 
 RETRY_DELAYS = (0.5, 2.0)
 """Seconds before a read that failed is tried again."""
-
-AGEING_PARTS = {"inputs", "version"}
-"""Parts of a fingerprint that change by themselves; a map that differs in others was asked for differently."""
 
 _device_locks: dict[str, threading.Lock] = {}
 _places: dict[int, threading.Semaphore] = {}
@@ -97,6 +94,7 @@ class Outputs:
         publish: Writes the files from the finished store, each whole or not at all, with the tags given.
         read_tags: Reads the tags of a file that ``publish`` wrote; none from any other file.
         folders: Folders that ``publish`` makes for some of the files, if need be.
+        empty: Whether there is something to publish even if nothing was observed.
     """
 
     path: Path
@@ -104,6 +102,7 @@ class Outputs:
     publish: Callable[[Store, Mapping[str, str], Summary], None]
     read_tags: Callable[[Path], Mapping[str, str]]
     folders: tuple[Path, ...] = ()
+    empty: bool = False
 
 
 def run(task: Task[Any], outputs: Outputs, options: Options) -> Summary:
@@ -116,7 +115,7 @@ def run(task: Task[Any], outputs: Outputs, options: Options) -> Summary:
 
     Raises:
         OutputError: If an output exists that this command did not make, or something cannot be written.
-        SeriesError: If nothing was observed anywhere.
+        SeriesError: If nothing was observed anywhere, and that makes no output.
         TilesFailed: If tiles could not be read; the others are kept in the store.
     """
     started = time.monotonic()
@@ -137,7 +136,7 @@ def run(task: Task[Any], outputs: Outputs, options: Options) -> Summary:
         if failures:
             raise TilesFailed(_failures_text(failures, len(store.tiles)))
         summary = _summarize(store, sum(finished), time.monotonic() - started)
-        if not summary.valid:
+        if not (summary.valid or outputs.empty):
             store.remove()
             raise SeriesError(
                 "Nothing that goes in was observed in this area, or too little to tell anything: no valid pixel. "
@@ -252,7 +251,7 @@ def outdated(output: Path, fingerprint: Fingerprint, read_tags: Callable[[Path],
     if made_by is None:
         raise foreign(output)
     parts = set(differing(json.loads(made_by), fingerprint))
-    if asked := parts - AGEING_PARTS:
+    if asked := parts - AGEING:
         raise OutputError(
             f"{output} already exists, made by another run: it differs in {', '.join(sorted(asked))}. "
             f"Set overwrite to replace it, or choose another output."

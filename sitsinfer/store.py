@@ -36,6 +36,8 @@ SCRATCH = "scratch"
 
 Fingerprint = Mapping[str, str]
 """What decides the pixels of a run, part by part: ``{"inputs": digest, "model": digest, ...}``."""
+AGEING = frozenset({"inputs", "version"})
+"""Parts of a fingerprint that change by themselves; a run that differs in others was asked for differently."""
 
 
 @dataclass(frozen=True)
@@ -161,9 +163,10 @@ class Store:
                 f"{path} is not the store of a run ({error}). Remove it, or choose another output."
             ) from error
         if parts := differing(described["fingerprint"], fingerprint):
+            aged = AGEING.issuperset(parts)
+            advice = "They changed since. Set" if aged else "Repeat that run to finish it, or set"
             raise StoreError(
-                f"{path} holds an unfinished run that differs in: {', '.join(parts)}. "
-                f"Repeat that run to finish it, or set overwrite to start anew."
+                f"{path} holds an unfinished run that differs in: {', '.join(parts)}. {advice} overwrite to start anew."
             )
         for layer in store.layers:
             store._array(layer.name)  # told before anything is computed

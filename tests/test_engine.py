@@ -175,6 +175,14 @@ def test_nothing_observed_anywhere_is_an_error_and_leaves_nothing(tmp_path: Path
     assert not list(tmp_path.iterdir())
 
 
+def test_nothing_observed_anywhere_is_published_where_that_makes_an_output(tmp_path: Path) -> None:
+    outputs = engine.Outputs(tmp_path / "out", (tmp_path / "out",), publish, read_tags, empty=True)
+    summary = engine.run(replace(TASK, empty=True), outputs, SMALL_TILES)
+    assert (summary.valid, summary.tiles) == (0, 20)
+    assert outputs.path.exists()
+    assert not Store.beside(outputs.path).exists()
+
+
 def test_an_unfinished_run_of_other_options_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine, "RETRY_DELAYS", ())
     with pytest.raises(TilesFailed):

@@ -142,6 +142,12 @@ def test_the_store_of_another_run_is_refused_with_what_differs(tmp_path: Path) -
         Store.open(tmp_path / "store", {"inputs": "a", "model": "c"})
 
 
+def test_a_store_of_inputs_that_changed_cannot_be_finished(tmp_path: Path) -> None:
+    create(tmp_path / "store")
+    with pytest.raises(StoreError, match=r"differs in: inputs\. They changed since\. Set overwrite to start anew\."):
+        Store.open(tmp_path / "store", {**FINGERPRINT, "inputs": "other"})
+
+
 def test_a_folder_that_is_no_store_is_refused(tmp_path: Path) -> None:
     (tmp_path / "store").mkdir()
     (tmp_path / "store" / "run.json").write_text("{")

@@ -16,6 +16,7 @@ from sitsinfer.api.classification_run import described, results
 from sitsinfer.engine import Options, Summary
 from sitsinfer.errors import OutputError, SeriesError
 from sitsinfer.products import vector
+from sitsinfer.products.attributes import FID
 from sitsinfer.products.classified import schema_of, write_classified
 from sitsinfer.products.stac import item_path, write_item
 from sitsinfer.series import open_series
@@ -26,8 +27,8 @@ from sitsinfer.weights.parcel_card import REACH
 
 log = logging.getLogger(__name__)
 
-FID = "fid"
-"""What the column with the numbers of features is called, where the layer has no column with identifiers."""
+RADAR = "sentinel-1"
+"""The sensor that sees through clouds."""
 
 
 def classify(
@@ -57,7 +58,8 @@ def classify(
         model: Name of an embedded model, or a model folder.
         pixels: How many pixels of a parcel are used at most, instead of what the weights say. Those of larger parcels
             are sampled, by the identifier of the parcel.
-        id_column: The column with identifiers of parcels; by default features are known by their number in the file.
+        id_column: The column with identifiers of parcels; by default features are known by their number in the file,
+            so that of a layer that is exported anew other pixels may be sampled.
         layer: The layer of the file, where it has several.
         start: First date to use.
         end: Last date to use.
@@ -75,10 +77,10 @@ def classify(
         SitsInferError: What stands in the way, on one line.
     """
     place = absolute(out)
-    vector.format_of(place)
+    form = vector.format_of(place)
     card, folder = weights.load_parcel_card(model)
     table = open_parcels(absolute(parcels), id_column, layer)
-    identifier = pa.field(table.id_column or FID, table.id_type)
+    identifier = pa.field(table.id_column or FID, form.column_type(table.id_type))
     schema_of(identifier, card.predicted)
     task = Classify(
         series=open_series(absolute(ts), strict=strict),
@@ -107,14 +109,17 @@ def classify(
         rows = results(task, store)
         memory.give_back()
         known = time.monotonic()
-        write_classified(described(task, rows), place, table.crs, identifier, card.predicted, tags)
+        write_classified(described(task, rows, form.plain), place, table.crs, identifier, card.predicted, tags)
         seconds = {"join": known - began, "publish": time.monotonic() - known}
         counts = {"count": table.count, "classified": int(np.count_nonzero(rows["pixels"]))}
         told = {"event": "parcels", **counts, "seconds": seconds}
-        log.info("%d of %d parcels have a class.", counts["classified"], table.count, extra=told)
+        level = logging.INFO if counts["classified"] else logging.WARNING
+        log.log(level, "%d of %d parcels have a class.", counts["classified"], table.count, extra=told)
         write_item(item_path(place), {"parcels": place}, _made_by(task, summary, seconds), task.grid)
 
-    summary = engine.run(task, engine.Outputs(place, (place,), publish, vector.read_vector_tags), options)
+    # A layer of which nothing was seen is still a table of all its parcels.
+    outputs = engine.Outputs(place, (place,), publish, vector.read_vector_tags, empty=not strict)
+    summary = engine.run(task, outputs, options)
     if not item_path(place).exists():  # somebody removed it from beside finished parcels
         write_item(item_path(place), {"parcels": place}, _made_by(task, summary, {}), task.grid)
     return summary
@@ -137,6 +142,9 @@ def _doubts(task: Classify) -> Iterator[str]:
     """Say where a series is not what weights were trained on."""
     if task.series.sensor not in (task.card.sensor, "unknown"):
         yield f"The series is of {task.series.sensor}, the weights of {task.card.sensor}."
+    masked = any(image.masks for acquisition in task.series.acquisitions for image in acquisition.images)
+    if not masked and task.card.sensor != RADAR:
+        yield f"{task.series.root.name} has no masks: clouds count as observations. Put masks beside the images."
     (first, last), begin, end = task.span, task.series.dates[0], task.series.dates[-1]
     if (begin - first).days > REACH or (last - end).days > REACH:
         yield (

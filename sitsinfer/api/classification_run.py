@@ -76,18 +76,20 @@ def _classified(task: Classify, store: Store) -> Iterator[Classified]:
         yield task.classified(join(whole))
 
 
-def described(task: Classify, table: NDArray[Any]) -> Iterator[ClassifiedParcels]:
+def described(task: Classify, table: NDArray[Any], plain: bool = False) -> Iterator[ClassifiedParcels]:
     """The features of the layer with what became of them, some at a time.
 
     Args:
         task: The task.
         table: What :func:`results` gave.
+        plain: Whether to have curves as lines, rings closed and nothing in place of what is no geometry, instead of
+            geometries as the layer has them.
 
     Raises:
         ReadError: If the layer cannot be read.
+        SeriesError: If it was changed since the run began.
     """
     for batch in task.layer.batches():
         rows = table[batch.first : batch.first + len(batch)]
-        yield ClassifiedParcels(
-            batch.identifiers, batch.geometries, rows["probabilities"], rows["pixels"], rows["dates"]
-        )
+        geometries = task.layer.plain(batch) if plain else batch.geometries
+        yield ClassifiedParcels(batch.identifiers, geometries, rows["probabilities"], rows["pixels"], rows["dates"])

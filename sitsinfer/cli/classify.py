@@ -21,7 +21,11 @@ def classify(
     ] = None,
     id_column: Annotated[
         str | None,
-        typer.Option(help="The column with identifiers of parcels.", show_default="numbers of features in the file"),
+        typer.Option(
+            help="The column with identifiers of parcels, by which pixels are sampled: of a layer that is exported "
+            "anew, numbers of features may sample others.",
+            show_default="numbers of features in the file",
+        ),
     ] = None,
     layer: Annotated[
         str | None, typer.Option(help="The layer of the file, where it has several.", show_default="the only one")

@@ -1,6 +1,8 @@
 """Classes of parcels against what the network says of each parcel on its own."""
 
 import logging
+import shutil
+import struct
 from collections.abc import Callable
 from datetime import date, timedelta
 from pathlib import Path
@@ -8,8 +10,12 @@ from typing import Any
 
 import geopandas
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pyogrio
 import pytest
 import rasterio
+import shapely
 import torch
 from numpy.typing import NDArray
 from rasterio.features import geometry_mask
@@ -18,11 +24,12 @@ import sitsinfer
 from sitsinfer.engine import Options
 from sitsinfer.errors import OutputError, SeriesError, StoreError
 from sitsinfer.grid import Window
+from sitsinfer.series.parcels import open_parcels
 from sitsinfer.sets.gather import Waiting
 from sitsinfer.tasks import classify as task_module
 from tests.classifier_model import BANDS, CARD, CLASSES, DAYS, network, write_classifier
 from tests.conftest import write_raster
-from tests.field_layer import box, fields, odd, write_layer
+from tests.field_layer import CRS, at, box, fields, odd, write_layer
 
 SHAPE = (37, 58)
 ORIGIN = date(2022, 1, 10)
@@ -42,6 +49,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
         values[:, rng.random(SHAPE) < 0.3] = 0
         values[:, *NEVER] = 0
         write_raster(folder / "s2" / f"S2_{day:%Y%m%d}.tif", values, BANDS)
+    write_raster(folder / "s2" / f"S2_{DATES[1]:%Y%m%d}_MASK.tif", np.zeros((1, *SHAPE), np.uint8))
     write_classifier(folder / "model")
     write_layer(folder / "fields.gpkg", fields(SHAPE))
     write_layer(folder / "odd.gpkg", odd())
@@ -272,14 +280,105 @@ def test_dates_that_leave_most_of_the_year_open_are_told(scene: Path, tmp_path: 
     assert f"Acquisitions from {DATES[1]} to {DATES[3]} are used, but the weights know 2022-01-10 to" in caplog.text
 
 
-def test_a_layer_without_a_parcel_or_with_none_in_the_data_is_an_error(scene: Path, tmp_path: Path) -> None:
+def test_a_layer_without_a_parcel_is_an_error(scene: Path, tmp_path: Path) -> None:
     given = paths(scene, tmp_path)
     empty = write_layer(tmp_path / "empty.gpkg", [box(0, 0, 1, 1)])
     frame = geopandas.read_file(empty)
     frame[:0].to_file(empty, layer="fields")
     with pytest.raises(SeriesError, match=r"empty\.gpkg holds no parcel"):
         sitsinfer.classify(**{**given, "parcels": empty})
-    far = write_layer(tmp_path / "far.gpkg", [box(900, 900, 8, 8)])
-    with pytest.raises(SeriesError, match="no valid pixel"):
-        sitsinfer.classify(**{**given, "parcels": far})
-    assert not (tmp_path / "out.gpkg.partial").exists()
+    assert not list(tmp_path.glob("out*"))
+
+
+@pytest.mark.parametrize("shape", [box(900, 900, 8, 8), shapely.Point(at(9.5, 9.5)), box(21, 31, 5, 9)])
+def test_a_layer_of_which_nothing_is_seen_has_no_classes(
+    scene: Path, tmp_path: Path, shape: shapely.Geometry, caplog: pytest.LogCaptureFixture
+) -> None:
+    given = {**paths(scene, tmp_path), "parcels": write_layer(tmp_path / "unseen.gpkg", {"a": shape, "b": None})}
+    with pytest.raises(SeriesError):
+        sitsinfer.classify(**given, strict=True)
+    assert not list(tmp_path.glob("out*"))
+    sitsinfer.classify(**given)
+    assert "0 of 2 parcels have a class." in [one.message for one in caplog.records if one.levelname == "WARNING"]
+    frame = geopandas.read_file(tmp_path / "out.gpkg", layer="parcels")
+    assert frame.name.tolist() == ["a", "b"]
+    assert frame[["class_code", "class_name", "confidence", *PROBABILITIES]].isna().all(axis=None)
+    assert sitsinfer.classify(**given).unchanged
+
+
+def test_another_year_is_asked_for_and_never_comes_by_itself(scene: Path, tmp_path: Path, caplog) -> None:
+    series = shutil.copytree(scene / "s2", tmp_path / "s2")
+    given = {**paths(scene, tmp_path), "ts": series}
+    caplog.set_level(logging.INFO)
+    sitsinfer.classify(**given)
+    assert f"Days are counted from 2022-01-10; acquisitions from {DATES[1]} to {DATES[-2]} are used." in caplog.messages
+    for day in DATES[1:]:  # as many within the days of the model, a year later: the latest year counts
+        shutil.copy(series / f"S2_{day:%Y%m%d}.tif", series / f"S2_{day.replace(year=day.year + 1):%Y%m%d}.tif")
+    with pytest.raises(OutputError, match=r"another run: it differs in reference date\."):
+        sitsinfer.classify(**given)
+    assert sitsinfer.classify(**given, reference_date=ORIGIN).unchanged  # by the acquisitions of its own year
+
+
+def test_a_series_without_masks_is_told(scene: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    series = shutil.copytree(scene / "s2", tmp_path / "s2")
+    (mask,) = series.glob("*MASK*")
+    mask.unlink()
+    sitsinfer.classify(**{**paths(scene, tmp_path), "ts": series})
+    assert "s2 has no masks: clouds count as observations." in caplog.text
+
+
+def test_a_layer_that_changes_meanwhile_gives_no_classes(scene: Path, tmp_path: Path) -> None:
+    layer = write_layer(tmp_path / "layer.gpkg", fields(SHAPE))
+    given = {**paths(scene, tmp_path), "parcels": layer}
+
+    def change(done: int, total: int) -> None:
+        if done == total:
+            write_layer(layer, fields(SHAPE)[::-1])
+
+    with pytest.raises(SeriesError, match=r"layer\.gpkg was changed since it was opened"):
+        sitsinfer.classify(**given, options=Options(progress=change))
+    assert not (tmp_path / "out.gpkg").exists()
+    with pytest.raises(StoreError, match=r"differs in: inputs\. They changed since\. Set overwrite"):
+        sitsinfer.classify(**given)
+    sitsinfer.classify(**given, options=Options(overwrite=True))
+    frame = geopandas.read_file(tmp_path / "out.gpkg", layer="parcels")
+    assert [shape.equals(given) for shape, given in zip(frame.geometry, fields(SHAPE)[::-1], strict=True)]
+
+
+def biting(path: Path) -> Path:
+    """A layer with what GDAL reads and shapely does not: an open ring, a curve; between them fields and a junk WKB."""
+    (first, second), corner = fields(SHAPE)[:2], at(30, 40)
+    ring = np.array([at(5, 5), at(5, 15), at(15, 15), at(15, 5)])
+    arc = [(corner[0] + 50 * x, corner[1] + 50 * y) for x, y in ((-1, 0), (0, 1), (1, 0), (0, -1), (-1, 0))]
+    opened = struct.pack("<BIII", 1, 3, 1, 4) + ring.tobytes()
+    curve = struct.pack("<BIIBII", 1, 10, 1, 1, 8, 5) + np.array(arc).tobytes()
+    shapes = [shapely.to_wkb(first), opened, shapely.to_wkb(second), curve, None]
+    table = pa.table({"name": list("abcde"), "geometry": pa.array(shapes, pa.binary())})
+    options = {"geometry_name": "geometry", "geometry_type": "Unknown", "crs": CRS}
+    pyogrio.write_arrow(table, path, layer="fields", driver="GPKG", **options)
+    return path
+
+
+@pytest.mark.parametrize("ending", ["gpkg", "parquet", "fgb"])
+def test_open_rings_and_curves_are_written_in_any_format(scene: Path, tmp_path: Path, ending: str) -> None:
+    out = tmp_path / f"out.{ending}"
+    sitsinfer.classify(**{**paths(scene, tmp_path), "parcels": biting(tmp_path / "bite.gpkg"), "out": out})
+    layer = open_parcels(out, "name")
+    (batch,) = layer.batches()
+    areas = [None if shape is None else round(shape.area / 100) for shape in layer.shapes(batch)]
+    whole = [round(shape.area / 100) for shape in fields(SHAPE)[:2]]
+    assert (batch.names(), areas) == (list("abcde"), [whole[0], 100, whole[1], 78, None])
+    pixels = next(open_parcels(out, "pixels").batches()).identifiers.to_pylist()
+    assert [count > 0 for count in pixels] == [True] * 4 + [False]
+
+
+def test_junk_in_geoparquet_is_nothing(scene: Path, tmp_path: Path) -> None:
+    layer = write_layer(tmp_path / "junk.parquet", fields(SHAPE)[:3])
+    table = pq.read_table(layer)
+    spoilt = [b"junk", b"", table["geometry"][2].as_py()]
+    pq.write_table(table.set_column(1, "geometry", pa.array(spoilt, pa.binary())), layer)
+    out = tmp_path / "out.parquet"
+    sitsinfer.classify(**{**paths(scene, tmp_path), "parcels": layer, "out": out})
+    frame = geopandas.read_parquet(out)
+    assert frame.geometry.isna().tolist() == [True, True, False]
+    assert (frame.pixels > 0).tolist() == [False, False, True]

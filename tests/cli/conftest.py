@@ -101,6 +101,13 @@ def write_date(folder: Path, day: datetime.date, *, name: str = "S2_{:%Y%m%d}.ti
     return write_raster(folder / name.format(day), values, BANDS, **options)
 
 
+def masked(series: Path, folder: Path) -> Path:
+    """A copy of a series, with a mask of its first date that says all is clear."""
+    shutil.copytree(series, folder)
+    write_raster(folder / f"S2_{DATES[0]:%Y%m%d}_MASK.tif", np.zeros((1, *SHAPE), np.uint8), ("mask",))
+    return folder
+
+
 def spoil_pixels(path: Path) -> None:
     """Break pixels of a raster in a way that its header tells nothing of."""
     with rasterio.open(path) as file:

@@ -16,14 +16,21 @@ from sitsinfer import api, weights
 from sitsinfer.store import Store
 from sitsinfer.weights import folder as model_folders
 from tests.classifier_model import CLASSES
-from tests.cli.conftest import DATES, SHAPE, Outcome, stats, write_date
+from tests.cli.conftest import DATES, SHAPE, Outcome, masked, stats, write_date
 from tests.cli.test_segment_resume import DEADLY
 from tests.field_layer import fields, odd, write_layer
 
 Classify = Callable[..., Outcome]
 
 COUNT = len(fields(SHAPE))
+DAYS = f"Days are counted from 2022-01-10; acquisitions from {DATES[0]} to {DATES[-1]} are used."
 TOLD = f"{COUNT} of {COUNT} parcels have a class."
+
+
+@pytest.fixture(scope="module")
+def year(year: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The year with a mask, of which nothing is to be told. Not to be written to."""
+    return masked(year, tmp_path_factory.mktemp("masked") / "s2")
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +54,7 @@ def read(path: Path) -> geopandas.GeoDataFrame:
 
 
 def test_a_table_says_what_a_user_needs(classify: Classify, tmp_path: Path) -> None:
-    assert classify() == Outcome(0, [f"Wrote {tmp_path / 'classes.gpkg'}."], [TOLD])
+    assert classify() == Outcome(0, [f"Wrote {tmp_path / 'classes.gpkg'}."], [DAYS, TOLD])
     assert {path.name for path in tmp_path.iterdir()} == {"classes.gpkg", "classes.json"}
     frame = read(tmp_path / "classes.gpkg")
     assert list(frame.columns) == [
@@ -110,7 +117,7 @@ def test_a_new_acquisition_makes_new_classes(classify: Classify, finished: Path,
     assert classify(ts=series).out[0].endswith("is up to date.")
     write_date(series, date(2022, 5, 5))
     outcome = classify(ts=series)
-    assert outcome.err == [f"{finished / 'classes.gpkg'} is out of date: inputs changed. Making it anew.", TOLD]
+    assert outcome.err == [f"{finished / 'classes.gpkg'} is out of date: inputs changed. Making it anew.", DAYS, TOLD]
     after = read(finished / "classes.gpkg")
     assert after.dates.max() == before.dates.max() + 1
     assert (after.confidence != before.confidence).any()
