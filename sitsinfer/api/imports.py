@@ -52,8 +52,8 @@ def import_pse(
     if (statistics is None) == (statistics_from is None):
         raise WeightsError(
             f"{'No' if statistics is None else 'More than one'} source of statistics is given, and the release holds "
-            f"none. Give --statistics FILE with mean and std of its training data (.npz or .json), or "
-            f"--statistics-from SERIES to normalise by those of the series that you will classify."
+            f"none. Set statistics to a file with mean and std of its training data (.npz or .json), or "
+            f"statistics_from to the series that you will classify, to normalise by those of it."
         )
     if statistics is not None:
         found = weights.read_statistics(

@@ -197,15 +197,15 @@ def _days(hyperparameters: Mapping[str, Any], given: Sequence[int], path: Path) 
     if told is not None and "len_max_seq" not in hyperparameters:
         told = told[1:]  # encoders other than by attention skip the first row of their table
     if told is not None and given and list(given) != told:
-        raise WeightsError(f"{path} was trained on days {', '.join(map(str, told))}. Leave --days out, or give these.")
+        raise WeightsError(f"{path} was trained on days {', '.join(map(str, told))}. Leave days out, or give these.")
     if told is None and not given:
         raise WeightsError(
-            f"{path} does not tell the days that it was trained on. Give them with --days, since the first, such as "
-            f"--days 0,10,40."
+            f"{path} does not tell the days that it was trained on. Set days to them, counted from the first, such as "
+            f"0,10,40."
         )
     taken = hyperparameters.get("len_max_seq", hyperparameters.get("seq_len", len(given)))
     if told is None and len(given) != taken:
-        raise WeightsError(f"--days has {len(given)} days but {path} takes {taken} dates. Give one day a date.")
+        raise WeightsError(f"days has {len(given)} days but {path} takes {taken} dates. Give one day a date.")
     return tuple(given if told is None else told)
 
 

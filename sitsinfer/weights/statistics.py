@@ -59,7 +59,7 @@ def read_statistics(path: Path, bands: int, days: int, units: Units, scale: floa
     if (np.abs(mean).max() > _MOST_REFLECTANCE) != (units == "digital-numbers"):
         raise WeightsError(
             f"{path} has means up to {np.abs(mean).max():.4g}, which are no {units.replace('-', ' ')}. Set "
-            f"--statistics-units to what they are of: digital-numbers (reflectance x 10000) or reflectance."
+            f"statistics_units to what they are of: digital-numbers (reflectance x 10000) or reflectance."
         )
     factor = scale if units == "digital-numbers" else 1.0
     mean, std = np.broadcast_arrays(mean, std)

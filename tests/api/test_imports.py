@@ -87,6 +87,8 @@ def test_statistics_come_from_one_place(tmp_path: Path) -> None:
         ({}, "No source of statistics"),
         ({"statistics": "a", "statistics_from": "b"}, "More than one"),
     ):
-        with pytest.raises(WeightsError, match=f"{words}.*--statistics FILE.*--statistics-from SERIES") as caught:
+        with pytest.raises(
+            WeightsError, match=f"{words}.*Set statistics to a file .* or statistics_from to the series"
+        ) as caught:
             imports.import_pse(folder, tmp_path / "out", **given)
         assert "\n" not in str(caught.value)

@@ -87,9 +87,9 @@ def test_positions_of_other_encoders_skip_a_row(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("architecture", "changes", "days", "words"),
     [
-        ("pse_ltae", {"positions": None}, [], "does not tell the days .* Give them with --days"),
+        ("pse_ltae", {"positions": None}, [], "does not tell the days .* Set days to them"),
         ("pse_gru", {}, [], "does not tell the days"),
-        ("pse_tempcnn", {}, [0, 10], "--days has 2 days but .* takes 5 dates"),
+        ("pse_tempcnn", {}, [0, 10], "days has 2 days but .* takes 5 dates"),
         ("pse_ltae", {}, [0, 10, 20, 30, 40], "was trained on days 0, 13, 41, 97, 222"),
     ],
 )
