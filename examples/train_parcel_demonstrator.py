@@ -22,7 +22,7 @@ def main(folder: Path) -> None:
     if not model.exists():
         legend = ("--legend", made / "truth" / "classes.tif")
         how = "--reference-date 2018-01-01 --preset pse-ltae --pixels 32 --steps 1600 --validate-every 100"
-        more = "--patience 16 --seed 1 --name pse-ltae-demo"
+        more = "--gap 0 --patience 16 --seed 1 --name pse-ltae-demo"
         sitsinfer("train", "classify", *pairs, "--out", model, *legend, *how.split(), *more.split())
     for seed, (year, cloud_cover) in UNSEEN.items():
         made = scene(folder / f"scene_{seed}", dates=32, seed=seed, year=year, cloud_cover=cloud_cover)

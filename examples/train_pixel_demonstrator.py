@@ -21,7 +21,7 @@ def main(folder: Path) -> None:
     model = folder / "pixel-ltae"
     if not model.exists():
         how = "--preset pixel-ltae-small --pixels 600 --dates 8 32 --cloudy 0.3 --steps 6000"
-        more = "--validate-every 500 --patience 12 --seed 1 --name pixel-ltae"
+        more = "--gap 0 --validate-every 500 --patience 12 --seed 1 --name pixel-ltae"
         sitsinfer("train", "pixels", *pairs, "--out", model, *how.split(), *more.split())
     for seed, (year, cloud_cover) in UNSEEN.items():
         made = scene(folder / f"scene_{seed}", dates=32, seed=seed, year=year, cloud_cover=cloud_cover)

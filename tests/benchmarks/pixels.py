@@ -3,8 +3,10 @@
 The labelled pixels are dealt out in square blocks to folds; each fold in turn is erased from the labels, both learn
 from the rest, and are compared with what was erased. Blocks cut through parcels: how many of the erased pixels are of a
 parcel that both learn from is printed. The forest takes the series without clouds, interpolated to regular days, as
-features; the network is trained and mapped by the commands, with the series as it is. What the network is trained with
-was chosen by the accuracy on the blocks that training itself keeps for validation, never on erased ones.
+features; the network is trained and mapped by the commands, with the series as it is. Its learning rate and steps were
+chosen by the accuracy on the blocks that training itself keeps for validation, of all folds together, where a forest
+has 0.858: 300 steps at 3e-3 had 0.857, 800 at 6e-3 0.867, noise on bands or other numbers of dates no more. Six members
+that each learn from nine tenths came last, after four from three quarters and 500 steps had missed the forest.
 
 ``--data`` is a folder with ``s2`` (or another series, by ``--series``), ``labels/classes.tif`` and, if there are
 parcels, ``labels/parcels.tif``.
@@ -35,8 +37,8 @@ from tests.benchmarks.measure import run_module, table, verdict
 TREES = 500
 EVERY = 10  # days between the features of the forest
 HOW = (
-    "--preset pixel-ltae-small --positions days --dates 16 48 --members 4 --block 8 --validation 0.25 --balance 0 "
-    "--cloudy 0.25 --steps 500 --validate-every 50 --pixels 100000"
+    "--preset pixel-ltae-small --positions days --dates 16 48 --members 6 --block 8 --validation 0.1 --gap 0 "
+    "--balance 0 --rate 6e-3 --steps 800 --validate-every 100 --pixels 100000"
 )
 """How the network is trained."""
 
