@@ -52,7 +52,7 @@ def write_cog(source: LayerSource, path: Path, tags: Mapping[str, str]) -> None:
         OutputError: If it cannot be written whole; then ``path`` is as it was.
     """
     with rasterio.Env(**GDAL_OPTIONS), whole_file(path) as draft, _gdal_errors():
-        pixels = draft.with_name("pixels.tif")
+        pixels = draft.with_name(f"pixels of {draft.name}")  # another name, whatever the file is called
         _write_pixels(source, pixels, tags)
         check_room(draft, pixels.stat().st_size)
         rasterio.shutil.copy(pixels, draft, driver="COG", **_cog_options(source))

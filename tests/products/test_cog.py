@@ -25,6 +25,12 @@ def test_file_is_a_strictly_valid_cog_without_warnings(kind, shape, tmp_path, re
         assert file.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
 
 
+def test_file_may_have_any_name(class_source, tmp_path):
+    for name in ("pixels.tif", "pixels of pixels.tif"):
+        write_cog(class_source(5, 7), tmp_path / name, TAGS)
+        assert cog_validate(tmp_path / name, strict=True)[0]
+
+
 def test_file_tells_what_its_values_are(class_source, tmp_path):
     source = class_source(37, 61)
     write_cog(source, tmp_path / "map.tif", TAGS)

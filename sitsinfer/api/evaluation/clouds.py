@@ -20,8 +20,10 @@ from sitsinfer.series.rasters import SUFFIXES
 from sitsinfer.series.types import listing
 from sitsinfer.tasks.clouds import SCORES
 
-CLOUD = (1, 255)
-"""Values of masks that stand for clouds: that of a bit, and of all 8."""
+KINDS = {1, 2, 3}
+"""Values of masks that tell kinds of what hides the ground apart, such as clouds and their shadows."""
+ALL_BITS = {255}
+"""The value of masks that know one kind, written as white."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ def evaluate_clouds(scores: str | Path, masks: str | Path, *, threshold: float =
 
     Args:
         scores: The folder, NetCDF file or Zarr cube that ``clouds`` wrote; scores are 0 to 1.
-        masks: A folder of rasters with their dates in their names: 1 or 255 where there is a cloud, else 0.
+        masks: A folder of rasters with their dates in their names: 1 to 3 or 255 where a cloud or a shadow is, else 0.
         threshold: Pixels that score as much or more are taken for cloud.
 
     Raises:
@@ -136,7 +138,7 @@ def _check_kind(mask: RasterLayer) -> None:
     if bands > 1 or not np.issubdtype(dtype, np.integer):
         kind = f"{bands} bands" if bands > 1 else f"values of type {dtype}"
         raise MetricError(
-            f"{mask.path} has {kind}. Expected a mask: one band of integers, 1 or 255 where there is a cloud, else 0."
+            f"{mask.path} has {kind}. Expected a mask: one band of integers, not 0 where a cloud or a shadow is."
         )
 
 
@@ -146,10 +148,10 @@ def _check_values(values: set[int], mask: Path) -> None:
     Raises:
         MetricError: If they are not.
     """
-    if len(values - {0}) > 1 or not values <= {0, *CLOUD}:
+    if not (values <= {0, *KINDS} or values <= {0, *ALL_BITS}):
         raise MetricError(
-            f"{mask} holds {listing([*map(str, sorted(values))])}. Expected a mask: 1 or 255 where there is a cloud, "
-            "else 0. Make one of scene classes, and set nodata where nothing is known."
+            f"{mask} holds {listing([*map(str, sorted(values))])}. Expected a mask: 1 to 3 or 255 where a cloud or a "
+            "shadow is, else 0. Make one of scene classes, and set nodata where nothing is known."
         )
 
 

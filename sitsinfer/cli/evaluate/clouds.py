@@ -28,7 +28,7 @@ def clouds(
     masks: Annotated[
         Path,
         typer.Argument(
-            help="A folder of masks with their dates in their names: 1 or 255 where there is a cloud, else 0.",
+            help="Folder of masks with dates in their names: 1 to 3 or 255 where a cloud or a shadow is, else 0.",
             show_default=False,
         ),
     ],
