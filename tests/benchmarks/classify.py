@@ -15,7 +15,7 @@ from tests.benchmarks import data
 from tests.benchmarks.measure import Usage, run_module, table, verdict
 
 DATES = 10
-SMALL, LARGE = 1024, 4096  # pixels
+SMALL, LARGE = 2048, 4096  # pixels
 PARCELS_ALONG = 316  # of the larger area: 316 x 317 parcels
 GROWTH = 1.10
 TOLERANCE = 1e-6
