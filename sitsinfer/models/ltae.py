@@ -179,8 +179,18 @@ class LTAE(nn.Module):
         """Project dates (B, T, C), and add their positions: (B, T, D)."""
         self.position_enc.check(x)
         x = self.inlayernorm(x)
-        if self.inconv is not None:
-            x = self.inconv(x.transpose(1, 2)).transpose(1, 2)
+        if self.inconv is None:
+            return self._placed(x)
+        project, normalise = self.inconv
+        assert isinstance(project, nn.Conv1d)
+        assert isinstance(normalise, nn.LayerNorm)
+        # What the convolution of single dates does, and the norm after it, without turning dates and channels around.
+        x = F.linear(x, project.weight.squeeze(2), project.bias)  # (B, T, D)
+        shift = self._placed(normalise.bias.t()[None])[0]
+        return F.layer_norm(x, list(x.shape[1:]), normalise.weight.t(), shift, normalise.eps)
+
+    def _placed(self, x: Tensor) -> Tensor:
+        """Add the positions of dates."""
         dates: Tensor = self.position_enc(x)
         return dates
 
