@@ -6,11 +6,11 @@ parcel that both learn from is printed. The forest takes the series without clou
 features; the network is trained and mapped by the commands, with the series as it is.
 
 How the network is trained was chosen in two rounds. The first, four members, 500 steps and clouds shown to a quarter of
-the pixels, had 0.853 on erased blocks and missed the forest by 0.004, which was seen. Rate and steps were then chosen by
-the accuracy on the blocks that training itself keeps for validation, where the forest has 0.858: 300 steps at 3e-3 had
-0.857, 800 at 6e-3 0.867; other numbers of dates gained nothing, noise on bands lost. These accuracies are means over
-all folds, so that as a whole they saw labels that other folds erase. Six members that each learn from nine tenths were
-not compared with other numbers.
+the pixels, had 0.853 on erased blocks and missed the forest by 0.004, which was seen. Rate and steps were then chosen
+by the accuracy on the blocks that training itself keeps for validation, where the forest has 0.858: 300 steps at 3e-3
+had 0.857, 800 at 6e-3 0.867; other numbers of dates gained nothing, noise on bands lost. These accuracies are means
+over all folds, so that as a whole they saw labels that other folds erase. Six members that each learn from nine tenths
+were not compared with other numbers.
 
 ``--data`` is a folder with ``s2`` (or another series, by ``--series``), ``labels/classes.tif`` and, if there are
 parcels, ``labels/parcels.tif``.
