@@ -135,7 +135,7 @@ def test_tiles_leave_no_trace(pair: Pair, beyond: str, compensated: bool) -> Non
 
 
 @pytest.mark.parametrize("compensated", [False, True])
-@pytest.mark.parametrize("subtile", [3, 15, 60])
+@pytest.mark.parametrize("subtile", [pytest.param(3, marks=pytest.mark.slow), 15, 60])
 def test_subtiles_change_at_most_the_last_digit(pair: Pair, subtile: int, compensated: bool) -> None:
     expected = run(fuse(pair, residual_compensation=compensated))
     found = run(fuse(pair, subtile=subtile, residual_compensation=compensated))
