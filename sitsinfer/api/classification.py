@@ -13,6 +13,7 @@ import pyarrow as pa
 from sitsinfer import engine, memory, weights
 from sitsinfer.api.checks import absolute, check_item, check_names, tell_doubts, tell_series
 from sitsinfer.api.classification_run import described, results
+from sitsinfer.api.provenance import read_and_run, stages
 from sitsinfer.engine import Options, Summary
 from sitsinfer.errors import OutputError, SeriesError
 from sitsinfer.products import vector
@@ -155,24 +156,12 @@ def _doubts(task: Classify) -> Iterator[str]:
 
 def _made_by(task: Classify, summary: Summary, seconds: Mapping[str, float]) -> dict[str, Any]:
     """What went into classified parcels, for their STAC item."""
-    from sitsinfer.device import resolve_device, resolve_precision
-
-    device = resolve_device(task.device)
+    made = read_and_run(task, summary, task.origin)
     return {
-        "inputs": [name for name, _, _ in task.series.inputs()],
+        **made,
+        "seconds": {**made["seconds"], **stages(seconds)},
         "parcels": task.layer.path.name,
         "layer": task.layer.name,
         "id_column": task.layer.id_column,
-        "dates": [str(date) for date in task.series.dates],
-        "sensor": task.series.sensor,
-        "model": task.card.name,
-        "model_sha256": task.card.digest,
-        "reference_date": str(task.origin),
-        "start": str(task.start or task.series.dates[0]),
-        "end": str(task.end or task.series.dates[-1]),
         "pixels": task.pixels,
-        "device": device,
-        "precision": resolve_precision(task.precision, device),
-        "tiles": summary.tiles,
-        "seconds": {**summary.seconds, **{stage: round(spent, 3) for stage, spent in seconds.items()}},
     }

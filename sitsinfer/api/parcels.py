@@ -10,7 +10,7 @@ from typing import Any
 from sitsinfer import engine, memory, weights
 from sitsinfer.api.checks import absolute, check_item, check_names, doubts, tell_doubts, tell_series
 from sitsinfer.api.parcel_run import outlined, painted, settled
-from sitsinfer.api.provenance import provenance
+from sitsinfer.api.provenance import provenance, stages
 from sitsinfer.area import Area
 from sitsinfer.engine import Options, Summary
 from sitsinfer.products import vector, writer_for
@@ -141,7 +141,7 @@ def _made_by(task: Panoptic, summary: Summary, seconds: Mapping[str, float]) -> 
     made = provenance(task, summary)
     return {
         **made,
-        "seconds": {**made["seconds"], **{stage: round(spent, 3) for stage, spent in seconds.items()}},
+        "seconds": {**made["seconds"], **stages(seconds)},
         "min_confidence": task.min_confidence,
         "mask_threshold": task.mask_threshold,
         "min_remain": task.min_remain,

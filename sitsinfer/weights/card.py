@@ -198,11 +198,7 @@ def _classes(value: Any) -> tuple[ClassInfo, ...]:
 
 
 Card.kinds = {
-    "name": fields.NAME,
-    "title": fields.TEXT,
-    "description": fields.TEXT,
-    "architecture": fields.NAME,
-    "hyperparameters": fields.HYPERPARAMETERS,
+    **fields.NETWORK,
     "task": fields.one_of("segment", "panoptic"),
     "sensor": fields.NAME,
     "bands": fields.NAMES,
@@ -217,8 +213,5 @@ Card.kinds = {
     "members": Kind(_members, "a list of objects with name, mean and std"),
     "classes": Kind(_classes, "a list of objects with code (0 to 254), name and color (three numbers from 0 to 255)"),
     "ignore": Kind(_codes, "a list of class codes"),
-    "licence": fields.TEXT,
-    "citation": fields.TEXT,
-    "source": fields.TEXT,
-    "digest": fields.SHA256,
+    **fields.PROVENANCE,
 }

@@ -208,6 +208,17 @@ DATE = Kind(date, "a date such as 2018-09-01")
 HYPERPARAMETERS = Kind(options, "an object of hyper-parameters")
 SHA256 = Kind(_sha256, "a SHA-256 in 64 hexadecimal digits")
 
+NETWORK: Mapping[str, Kind] = {
+    "name": NAME,
+    "title": TEXT,
+    "description": TEXT,
+    "architecture": NAME,
+    "hyperparameters": HYPERPARAMETERS,
+}
+"""What every card begins with: what the network is."""
+PROVENANCE: Mapping[str, Kind] = {"licence": TEXT, "citation": TEXT, "source": TEXT, "digest": SHA256}
+"""What every card ends with: where its weights come from."""
+
 
 def _compact(text: str) -> str:
     """Put lists of plain numbers and words back on one line, as a person would write them."""

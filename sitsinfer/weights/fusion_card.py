@@ -131,18 +131,11 @@ def _sensor(value: Any) -> SensorCard:
 
 
 FusionCard.kinds = {
-    "name": fields.NAME,
-    "title": fields.TEXT,
-    "description": fields.TEXT,
-    "architecture": fields.NAME,
-    "hyperparameters": fields.HYPERPARAMETERS,
+    **fields.NETWORK,
     "task": fields.one_of("fuse"),
     "reference": Kind(_reference, "'first-of-year' or a date such as 2022-01-01"),
     "days": fields.POSITIVE,
     "ratio": fields.POSITIVE,
     "sensors": Kind(_sensors, "an object of hr, lr or pan, each with sensor, bands, and mean and std (may be empty)"),
-    "licence": fields.TEXT,
-    "citation": fields.TEXT,
-    "source": fields.TEXT,
-    "digest": fields.SHA256,
+    **fields.PROVENANCE,
 }

@@ -205,11 +205,7 @@ def _days(value: Any) -> tuple[int, ...]:
 
 
 ParcelCard.kinds = {
-    "name": fields.NAME,
-    "title": fields.TEXT,
-    "description": fields.TEXT,
-    "architecture": fields.NAME,
-    "hyperparameters": fields.HYPERPARAMETERS,
+    **fields.NETWORK,
     "task": fields.one_of("classify"),
     "sensor": fields.NAME,
     "bands": fields.NAMES,
@@ -223,8 +219,5 @@ ParcelCard.kinds = {
     "geometry_std": Kind(fields.numbers, "a list of finite numbers, or an empty one"),
     "classes": Card.kinds["classes"],
     "ignore": Card.kinds["ignore"],
-    "licence": fields.TEXT,
-    "citation": fields.TEXT,
-    "source": fields.TEXT,
-    "digest": fields.SHA256,
+    **fields.PROVENANCE,
 }
